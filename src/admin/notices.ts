@@ -1,8 +1,8 @@
-/** Routes: who gets notices of a team, and what was sent to them. */
+/** Routes: who gets notices of a team or department, and what was sent to them. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { isApiError } from '../domain/errors.ts';
-import { asId } from '../domain/ids.ts';
+import { asId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { messageOf } from '../domain/notice-message.ts';
 import { type ListedNotice, listNotices } from '../store/notices.ts';
@@ -31,7 +31,7 @@ import { resourceRoutes } from './resource.ts';
 import { route } from './route.ts';
 
 export function noticeRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
-  const summary = 'Tell somebody of a team, by mail or a webhook';
+  const summary = 'Tell somebody of a team or department, by mail or a webhook';
   route(
     app,
     {
@@ -41,11 +41,13 @@ export function noticeRoutes(app: OpenAPIHono, { database }: AdminOptions): void
       body: NewRecipient,
       response: Recipient,
       status: 201,
-      ownerOfBody: async ({ subject }) => (subject.type === 'org' ? ORGANIZATION_ID : subject.id),
+      ownerOfBody: async ({ subject }) => ownerOf(subject),
     },
     async ({ body: { subject, secret, ...made } }) => {
-      const teamId = subject.type === 'org' ? ORGANIZATION_ID : subject.id;
-      const recipient = await createRecipient(database, { ...made, teamId, secret: secret ?? null });
+      const recipient = await createRecipient(database, {
+        ...{ ...made, teamId: ownerOf(subject), secret: secret ?? null },
+        departmentId: subject.type === 'department' ? subject.id : null,
+      });
       return isApiError(recipient) ? recipient : toRecipient(recipient);
     },
   );
@@ -86,11 +88,21 @@ export function noticeRoutes(app: OpenAPIHono, { database }: AdminOptions): void
   );
 }
 
+/** Returns the team to which a recipient belongs. Those above the teams are the organization's, as limits are. */
+function ownerOf(subject: z.output<typeof NewRecipient>['subject']): TeamId {
+  return subject.type === 'team' ? subject.id : ORGANIZATION_ID;
+}
+
+function subjectOf({ teamId, departmentId }: RecipientRow): z.input<typeof Recipient>['subject'] {
+  if (departmentId !== null) return { type: 'department', id: departmentId };
+  return teamId === ORGANIZATION_ID ? { type: 'org' } : { type: 'team', id: teamId };
+}
+
 function toRecipient(row: RecipientRow): z.input<typeof Recipient> {
-  const { id, teamId, kind, address, secret, wants, language } = row;
+  const { id, kind, address, secret, wants, language } = row;
   return {
     id,
-    subject: teamId === ORGANIZATION_ID ? { type: 'org' } : { type: 'team', id: teamId },
+    subject: subjectOf(row),
     kind,
     address: shownAddress(kind, address),
     signed: secret !== null,

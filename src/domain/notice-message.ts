@@ -111,7 +111,7 @@ export function messageOf(facts: NoticeFacts, language: Language, consoleUrl: st
 
 function whoOf(facts: NoticeFacts, words: Words): string {
   const { team } = facts;
-  if (facts.kind === 'warning' && facts.about) return words.about(facts.about.type, facts.about.name, team);
+  if (facts.kind !== 'spike' && facts.about) return words.about(facts.about.type, facts.about.name, team);
   return team === null ? words.installation : words.team(team);
 }
 

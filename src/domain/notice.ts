@@ -16,11 +16,14 @@ export type Language = (typeof LANGUAGES)[number];
 
 const amount = z.string();
 const named = z.object({ name: z.string(), cost: amount });
-/** Null: the whole installation. */
+/** Null: the whole installation, or what `about` names. */
 const team = z.string().nullable();
+/** Whom it is about, where that is no team and not the whole installation; missing: it is. */
+const about = z.object({ type: z.enum(['department', 'key', 'user', 'tag']), name: z.string() }).optional();
 
 const digest = {
   team,
+  about,
   /** In UTC; the end is exclusive. */
   from: z.string(),
   to: z.string(),
@@ -40,8 +43,8 @@ export const noticeFacts = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('warning'),
     team,
-    /** Whom the limit counts, where it is no team and not the whole installation; missing: it is. */
-    about: z.object({ type: z.enum(['department', 'key', 'user', 'tag']), name: z.string() }).optional(),
+    /** Whom the limit counts. */
+    about,
     source: z.enum(['limit', 'grant']),
     /** The limit or grant. */
     sourceId: z.string(),
@@ -56,6 +59,7 @@ export const noticeFacts = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('projection'),
     team,
+    about,
     remaining: amount,
     exhaustsAt: z.string(),
     /** Spent in the last seven days. */

@@ -3,17 +3,18 @@
  * spike and a digest are worth a notice. Does not own: warnings themselves (warn.ts), the sending (send-notices.ts).
  * Invariant: topics name what they are about, so a second run, here or on another replica, raises nothing.
  */
-import type { TeamId } from '../domain/ids.ts';
+import { asId, type DepartmentId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { NoticeFacts, NoticeKind } from '../domain/notice.ts';
-import { outlookOf } from '../domain/outlook.ts';
+import { type BurnRate, outlookOf } from '../domain/outlook.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { DAY_MS, QUARTER_HOUR_MS } from '../domain/window.ts';
-import { readTeamBudgets } from '../store/budgets.ts';
+import { readDepartmentBudgets, readTeamBudgets, type TeamBudget } from '../store/budgets.ts';
 import { runAlone } from '../store/changes.ts';
 import type { Database } from '../store/database.ts';
+import { departmentPaths } from '../store/departments.ts';
 import { readNames } from '../store/names.ts';
-import { dearestCalls, readDigest, readHourlySpend } from '../store/notice-facts.ts';
+import { type DigestSubject, dearestCalls, readDigest, readHourlySpend } from '../store/notice-facts.ts';
 import {
   type NewNotice,
   type NoticeRow,
@@ -50,19 +51,11 @@ export function notify({ database, spikeTimes }: NotifyOptions): Promise<NoticeR
   return runAlone(database, NOTIFY_LOCK, async (now) => {
     const recipients = await openRecipients(database);
     if (recipients.length === 0) return [];
-    const teamIds = [...new Set(recipients.map(({ teamId }) => teamId))].filter(
-      (id) => id !== ORGANIZATION_ID,
-    );
-    const look: Look = {
-      database,
-      recipients,
-      teamIds,
-      names: await readNames(database, 'teams', teamIds),
-      now,
-    };
+    const look = await lookFor(database, recipients, now);
     const found = [
       ...(await budgetWarnings(look)),
       ...(await projections(look)),
+      ...(await departmentProjections(look)),
       ...(await spikes(look, spikeTimes)),
       ...(await digests(look)),
     ];
@@ -73,19 +66,48 @@ export function notify({ database, spikeTimes }: NotifyOptions): Promise<NoticeR
 interface Look {
   database: Database;
   recipients: readonly RecipientRow[];
-  /** The teams that have recipients, without the organization. */
+  /** The departments above a team or department, its own id too. Empty where no recipient is of a department. */
+  paths: ReadonlyMap<string, readonly DepartmentId[]>;
+  /** The teams that have recipients, themselves or by a department above them, without the organization. */
   teamIds: TeamId[];
+  /** The departments that have recipients, themselves or above them, each with the teams below it. */
+  teamsOf: ReadonlyMap<DepartmentId, TeamId[]>;
+  /** Of these teams and departments. */
   names: ReadonlyMap<string, string>;
   now: Date;
 }
 
-/** The recipients of a team that want a kind. Those of the organization get its digests and all warnings. */
-function wanting({ recipients }: Look, kind: NoticeKind, teamId: TeamId): RecipientRow[] {
-  return recipients.filter(
-    (each) =>
-      each.wants.includes(kind) &&
-      (each.teamId === teamId || (kind === 'warning' && each.teamId === ORGANIZATION_ID)),
-  );
+async function lookFor(database: Database, recipients: RecipientRow[], now: Date): Promise<Look> {
+  const told = new Set(recipients.flatMap(({ departmentId }) => departmentId ?? []));
+  const paths = told.size === 0 ? new Map<string, DepartmentId[]>() : await departmentPaths(database.db);
+  // The first of a department's path is itself.
+  const isDepartment = (id: string, path: readonly DepartmentId[]) => path[0] === id;
+  const teamsOf = new Map<DepartmentId, TeamId[]>();
+  for (const [id, path] of paths)
+    if (isDepartment(id, path) && path.some((above) => told.has(above))) teamsOf.set(asId(id), []);
+  for (const [id, path] of paths)
+    if (!isDepartment(id, path)) for (const above of path) teamsOf.get(above)?.push(asId(id));
+  const named = new Set([...recipients.map(({ teamId }) => teamId), ...[...teamsOf.values()].flat()]);
+  named.delete(ORGANIZATION_ID);
+  const teamIds = [...named];
+  const names = new Map([
+    ...(await readNames(database, 'teams', teamIds)),
+    ...(await readNames(database, 'departments', [...teamsOf.keys()])),
+  ]);
+  return { database, recipients, paths, teamIds, teamsOf, names, now };
+}
+
+/**
+ * The recipients of a team or a department that want a kind. Those of a department get what is of the teams and departments
+ * below it too, and those of the organization its digests and all warnings.
+ */
+function wanting({ recipients, paths }: Look, kind: NoticeKind, id: TeamId | DepartmentId): RecipientRow[] {
+  const above = paths.get(id) ?? [];
+  return recipients.filter(({ wants, teamId, departmentId }) => {
+    if (!wants.includes(kind)) return false;
+    if (departmentId !== null) return above.includes(departmentId);
+    return teamId === id || (kind === 'warning' && teamId === ORGANIZATION_ID);
+  });
 }
 
 async function budgetWarnings(look: Look): Promise<NewNotice[]> {
@@ -109,8 +131,8 @@ async function noticesOf(look: Look, raised: readonly RaisedBudgetWarning[]): Pr
     'teams',
     raised.map(({ teamId }) => teamId),
   );
-  return raised.flatMap(({ id, teamId, raisedAt, facts }) =>
-    wanting(look, 'warning', teamId)
+  return raised.flatMap(({ id, teamId, departmentId, raisedAt, facts }) =>
+    wanting(look, 'warning', departmentId ?? teamId)
       .filter((each) => each.createdAt <= raisedAt && !before.has(`${each.id} ${topicOf(id)}`))
       .map((recipient) => ({
         ...{ teamId, recipientId: recipient.id, topic: topicOf(id) },
@@ -120,35 +142,72 @@ async function noticesOf(look: Look, raised: readonly RaisedBudgetWarning[]): Pr
 }
 
 async function projections(look: Look): Promise<NewNotice[]> {
-  const { database, now } = look;
+  const { database } = look;
   const teamIds = look.teamIds.filter((id) => wanting(look, 'projection', id).length > 0);
   if (teamIds.length === 0) return [];
+  const spend = await recentSpend(look, teamIds);
+  const { budgets, prepaid } = await readTeamBudgets(database, teamIds);
+  return spend.flatMap(({ id: teamId, name, rate }): NewNotice[] => {
+    const own = budgets.filter((budget) => budget.teamId === teamId);
+    const found = projectionOf(look, own, prepaid.has(teamId), rate);
+    if (found === null) return [];
+    return wanting(look, 'projection', teamId).map(({ id }) => ({
+      ...{ teamId, recipientId: id, topic: found.topic },
+      facts: { ...found.facts, team: name },
+    }));
+  });
+}
+
+/** Of the budgets of departments themselves, which all teams below them spend. */
+async function departmentProjections(look: Look): Promise<NewNotice[]> {
+  const { database, names, teamsOf } = look;
+  const ids = [...teamsOf.keys()].filter((id) => wanting(look, 'projection', id).length > 0);
+  if (ids.length === 0) return [];
+  const budgets = await readDepartmentBudgets(database, ids);
+  const spend = await recentSpend(look, [...new Set(ids.flatMap((id) => teamsOf.get(id) ?? []))]);
+  return ids.flatMap((departmentId): NewNotice[] => {
+    const below = new Set(teamsOf.get(departmentId));
+    const rates = spend.filter(({ id }) => below.has(id)).map(({ rate }) => rate);
+    const rate = { spent: rates.reduce((sum, { spent }) => sum + spent, 0n), inMs: rates[0]?.inMs ?? 0 };
+    const found = projectionOf(look, budgets.get(departmentId) ?? [], false, rate);
+    if (found === null) return [];
+    const about = { type: 'department', name: names.get(departmentId) ?? '' } as const;
+    return wanting(look, 'projection', departmentId).map(({ id }) => ({
+      ...{ teamId: ORGANIZATION_ID, recipientId: id, topic: found.topic },
+      facts: { ...found.facts, team: null, about },
+    }));
+  });
+}
+
+/** What each of these teams spent in the last seven days; those without a call are left out. */
+async function recentSpend(
+  { database, now }: Look,
+  teamIds: TeamId[],
+): Promise<{ id: TeamId; name: string; rate: BurnRate }[]> {
   const endMs = Math.ceil((now.getTime() + 1) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
   const startMs = Math.floor((now.getTime() - PACE_MS) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
   const recent = { startMs, endMs };
-  const spend = await readSpend(
+  const teams = await readSpend(
     database.readSql,
     { month: recent, previousMonth: recent, today: recent, recent },
     teamIds,
   );
-  const { budgets, prepaid } = await readTeamBudgets(database, teamIds);
-  return spend.flatMap((team): NewNotice[] => {
-    const own = budgets.filter(({ teamId }) => teamId === team.id);
-    const rate = { spent: team.recent, inMs: now.getTime() - startMs };
-    const { remaining, exhaustsAtMs } = outlookOf(own, prepaid.has(team.id), rate, now.getTime());
-    if (remaining === null || remaining === 0n || exhaustsAtMs === null) return [];
-    if (team.recent === 0n || exhaustsAtMs > now.getTime() + PROJECTED_MS) return [];
-    const facts: NoticeFacts = {
-      ...{ kind: 'projection', team: team.name, remaining: formatUsd(remaining) },
-      ...{ exhaustsAt: new Date(exhaustsAtMs).toISOString(), spent: formatUsd(team.recent) },
-    };
-    // Once for what the team has now: another window, amount or grant is another topic.
-    const state = own.map(({ id, amount, endsAtMs }) => `${id} ${amount} ${endsAtMs ?? ''}`).sort();
-    const topic = `projection ${state.join(', ')}`;
-    return wanting(look, 'projection', team.id).map(({ id }) => ({
-      ...{ teamId: team.id, recipientId: id, topic, facts },
-    }));
-  });
+  const inMs = now.getTime() - startMs;
+  return teams.map(({ id, name, recent: spent }) => ({ id, name, rate: { spent, inMs } }));
+}
+
+/** Returns what a projection says of budgets that end soon at this rate; null: they do not. */
+function projectionOf({ now }: Look, budgets: TeamBudget[], isPrepaid: boolean, rate: BurnRate) {
+  const { remaining, exhaustsAtMs } = outlookOf(budgets, isPrepaid, rate, now.getTime());
+  if (remaining === null || remaining === 0n || exhaustsAtMs === null) return null;
+  if (rate.spent === 0n || exhaustsAtMs > now.getTime() + PROJECTED_MS) return null;
+  // Once for what there is now: another window, amount or grant is another topic.
+  const state = budgets.map(({ id, amount, endsAtMs }) => `${id} ${amount} ${endsAtMs ?? ''}`).sort();
+  const facts = {
+    ...({ kind: 'projection', remaining: formatUsd(remaining), spent: formatUsd(rate.spent) } as const),
+    exhaustsAt: new Date(exhaustsAtMs).toISOString(),
+  };
+  return { topic: `projection ${state.join(', ')}`, facts };
 }
 
 async function spikes(look: Look, times: number): Promise<NewNotice[]> {
@@ -179,7 +238,7 @@ function hourEndMs(nowMs: number): number {
 }
 
 async function digests(look: Look): Promise<NewNotice[]> {
-  const { database, now, recipients, names } = look;
+  const { database, now, recipients } = look;
   const found: NewNotice[] = [];
   for (const [kind, period] of Object.entries(periodsAt(now)) as ['weekly' | 'monthly', Period][]) {
     const lateMs = now.getTime() - period.to.getTime();
@@ -189,14 +248,32 @@ async function digests(look: Look): Promise<NewNotice[]> {
     const wanted = recipients.filter(
       ({ id, wants }) => wants.includes(kind) && !raised.has(`${id} ${topic}`),
     );
-    for (const teamId of new Set(wanted.map((each) => each.teamId))) {
-      const team = teamId === ORGANIZATION_ID ? null : (names.get(teamId) ?? '');
-      const facts = await readDigest(database, { kind, teamId, team }, period);
-      for (const { id, teamId: of } of wanted)
-        if (of === teamId) found.push({ teamId, recipientId: id, topic, facts });
+    const ofEach = Map.groupBy(wanted, ({ teamId, departmentId }) => departmentId ?? teamId);
+    for (const of of ofEach.values()) {
+      const [{ teamId, departmentId }] = of as [RecipientRow];
+      const facts = await readDigest(
+        database,
+        { kind, ...digestSubject(look, teamId, departmentId) },
+        period,
+      );
+      for (const { id } of of) found.push({ teamId, recipientId: id, topic, facts });
     }
   }
   return found;
+}
+
+/** Whose sums a digest has, as its readers know them. */
+function digestSubject(
+  { names, teamsOf }: Look,
+  teamId: TeamId,
+  departmentId: DepartmentId | null,
+): DigestSubject {
+  if (departmentId !== null) {
+    const about = { type: 'department', name: names.get(departmentId) ?? '' } as const;
+    return { teamIds: teamsOf.get(departmentId) ?? [], team: null, about };
+  }
+  if (teamId === ORGANIZATION_ID) return { teamIds: undefined, team: null };
+  return { teamIds: [teamId], team: names.get(teamId) ?? '' };
 }
 
 interface Period {

@@ -4,12 +4,12 @@
  */
 
 import { and, asc, eq, gt, inArray, isNull, lte, ne, or, type SQL, sql } from 'drizzle-orm';
-import type { TeamId } from '../domain/ids.ts';
+import { asId, type DepartmentId, type TeamId } from '../domain/ids.ts';
 import type { Meter } from '../domain/limit.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { type PicoUsd, toFloatUsd, usd } from '../domain/money.ts';
 import { QUARTER_HOUR_MS } from '../domain/window.ts';
-import { readGrants, readLimits, snapshot } from './balance.ts';
+import { type LimitBalance, readGrants, readLimits, snapshot } from './balance.ts';
 import { clock } from './changes.ts';
 import { type Database, type Queries, runOn } from './database.ts';
 import { counters, grants, limits, teams, usageRollups } from './schema.ts';
@@ -92,24 +92,35 @@ export function readTeamBudgets(database: Database, teamIds: TeamId[]): Promise<
           endsAtMs,
         };
       });
-    const ofLimits = (await readLimits(tx, rows, now)).map(({ limit, amount, settled, span }): TeamBudget => {
-      const { id, teamId, meter, models } = limit;
-      const isPartial = models !== null;
-      return {
-        teamId,
-        source: 'limit',
-        id,
-        meter,
-        isPartial,
-        amount,
-        settled,
-        endsAtMs: span.endMs,
-      };
-    });
+    const ofLimits = (await readLimits(tx, rows, now)).map(budgetOf);
     return {
       budgets: [...ofGrants, ...ofLimits],
       prepaid: new Set(credit.map(({ grant }) => grant.teamId)),
     };
+  });
+}
+
+function budgetOf({ limit, amount, settled, span }: LimitBalance): TeamBudget {
+  const { id, teamId, meter, models } = limit;
+  const isPartial = models !== null;
+  return { teamId, source: 'limit', id, meter, isPartial, amount, settled, endsAtMs: span.endMs };
+}
+
+/** Reads the limits of these departments at this moment of Postgres's clock, but for those on flow. */
+export function readDepartmentBudgets(
+  database: Database,
+  ids: readonly DepartmentId[],
+): Promise<Map<DepartmentId, TeamBudget[]>> {
+  return snapshot(database, async (tx, now) => {
+    const rows = await tx
+      .select()
+      .from(limits)
+      .where(and(eq(limits.subjectType, 'department'), inArray(limits.subjectId, [...ids]), isBudget))
+      .orderBy(asc(limits.createdAt), asc(limits.id));
+    const balances = await readLimits(tx, rows, now);
+    const budgets = new Map(ids.map((id): [DepartmentId, TeamBudget[]] => [id, []]));
+    for (const balance of balances) budgets.get(asId(balance.limit.subjectId ?? ''))?.push(budgetOf(balance));
+    return budgets;
   });
 }
 

@@ -158,7 +158,17 @@ export async function teamsBelow(queries: Queries, id: DepartmentId): Promise<Te
   return rows.map((row) => row.id);
 }
 
-/** Locks a department that gets a team, a department or a limit, so that it is not deleted meanwhile. */
+/** Returns of each team that is in a department, and of each department, the departments above it; a department's own id too. */
+export async function departmentPaths(queries: Queries): Promise<Map<string, readonly DepartmentId[]>> {
+  const rows = await runOn(queries)<{ id: string; path: DepartmentId[] }>(sql`
+    select m.id, department_path(m.department_id)::text[] as path from ${teams} m
+    where m.department_id is not null and m.deleted_at is null
+    union all
+    select d.id, department_path(d.id)::text[] from ${departments} d where d.deleted_at is null`);
+  return new Map(rows.map(({ id, path }) => [id, path]));
+}
+
+/** Locks a department that gets a team, a department, a limit or a recipient, so that it is not deleted meanwhile. */
 export async function lockDepartment(
   tx: Transaction,
   id: DepartmentId,

@@ -1,6 +1,5 @@
 /** What notices tell, as the ledger has it: the last hour beside the usual one, and the sums of a digest. Reads sums, and the events of an hour. */
 import type { TeamId } from '../domain/ids.ts';
-import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import type { DigestFacts, NoticeFacts } from '../domain/notice.ts';
 import { formatUsd } from '../domain/quantities.ts';
@@ -67,21 +66,26 @@ export async function dearestCalls(database: Database, teamId: TeamId, nowMs: nu
 
 const NAMED_MAX = 8;
 
-/**
- * Returns the sums of a period of whole UTC days beside those of the period before, of a team or of all.
- * @param team its name; null: the whole installation
- */
+/** Whose sums a digest has. */
+export interface DigestSubject {
+  /** Undefined: all. */
+  teamIds: TeamId[] | undefined;
+  /** The name of a team; null: a department, or the whole installation. */
+  team: string | null;
+  about?: DigestFacts['about'];
+}
+
+/** Returns the sums of a period of whole UTC days beside those of the period before. */
 export async function readDigest(
   database: Database,
-  about: { kind: DigestFacts['kind']; teamId: TeamId; team: string | null },
+  { kind, teamIds, team, about }: DigestSubject & { kind: DigestFacts['kind'] },
   period: { before: Date; from: Date; to: Date },
 ): Promise<DigestFacts> {
-  const { kind, teamId, team } = about;
   const { before, from, to } = period;
   const ask = (groupBy: ('model' | 'key')[], interval: 'day' | 'total', since: Date, until: Date) =>
     readUsage(database, {
       ...{ groupBy, interval, timeZone: 'UTC', from: since, to: until, keyId: undefined },
-      teamIds: teamId === ORGANIZATION_ID ? undefined : [teamId],
+      teamIds,
       limit: 1_000,
     });
   const [days, models, keys, earlier] = await Promise.all([
@@ -104,6 +108,7 @@ export async function readDigest(
       .map(({ name, cost }) => ({ name, cost: formatUsd(cost) }));
   const total = (rows: { costUsd: string }[]) => rows.reduce((sum, row) => sum + usd(row.costUsd), 0n);
   return {
+    ...(about && { about }),
     ...{ kind, team, from: from.toISOString(), to: to.toISOString() },
     cost: formatUsd(total(days)),
     before: formatUsd(total(earlier)),

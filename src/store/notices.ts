@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { and, asc, desc, eq, gte, inArray, isNull, lte, type SQL, sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import { formatAmount } from '../domain/amount.ts';
-import type { TeamId } from '../domain/ids.ts';
+import { asId, type DepartmentId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { type NoticeFacts, noticeFacts } from '../domain/notice.ts';
@@ -66,15 +66,17 @@ export async function raisedAmong({ db }: Database, topics: readonly string[]): 
   return new Set(rows.map(({ recipientId, topic }) => `${recipientId} ${topic}`));
 }
 
-/** Returns all recipients that are not deleted and whose team is not. */
+/** Returns all recipients that are not deleted and whose team or department is not. */
 export async function openRecipients({ db }: Database): Promise<RecipientRow[]> {
   const rows = await db
     .select({ recipient: recipients })
     .from(recipients)
     .innerJoin(teams, eq(teams.id, recipients.teamId))
+    .leftJoin(departments, eq(departments.id, recipients.departmentId))
     .where(
       and(
         isNull(recipients.deletedAt),
+        isNull(departments.deletedAt),
         sql`(${teams.deletedAt} is null or ${teams.id} = ${ORGANIZATION_ID})`,
       ),
     );
@@ -85,6 +87,8 @@ export async function openRecipients({ db }: Database): Promise<RecipientRow[]> 
 export interface RaisedBudgetWarning {
   id: string;
   teamId: TeamId;
+  /** Whose budget it is; null: of no department. */
+  departmentId: DepartmentId | null;
   raisedAt: Date;
   facts: Omit<Extract<NoticeFacts, { kind: 'warning' }>, 'team'>;
 }
@@ -129,6 +133,7 @@ async function warningsAfter(
     };
     return {
       ...{ id, teamId, raisedAt },
+      departmentId: counter.subjectType === 'department' ? asId<DepartmentId>(counter.subjectId) : null,
       facts: {
         ...aboutOf(counter, key ?? department),
         ...{ kind: 'warning', source, sourceId, meter, threshold, denied, ...amounts },

@@ -1,4 +1,4 @@
-/** Recipients: who gets notices of a team, and which. Changes stand in the audit log, without addresses that are secrets. */
+/** Recipients: who gets notices of a team or a department, and which. Changes stand in the audit log, without addresses that are secrets. */
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, inArray, isNull } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
@@ -8,23 +8,31 @@ import { ORGANIZATION_ID } from '../domain/limit.ts';
 import { addAccess } from './audit.ts';
 import { type After, actorOf, changeCatalog, isAfter, lockOwner } from './changes.ts';
 import type { Database, Transaction } from './database.ts';
+import { lockDepartment } from './departments.ts';
 import { recipients } from './schema.ts';
 
 export type RecipientRow = typeof recipients.$inferSelect;
 export type NewRecipient = Pick<
   RecipientRow,
-  'teamId' | 'kind' | 'address' | 'secret' | 'wants' | 'language'
+  'teamId' | 'departmentId' | 'kind' | 'address' | 'secret' | 'wants' | 'language'
 >;
 
-/** Every notice of a team is a message to each of them. */
+/** Every notice of a team or department is a message to each of them. */
 const RECIPIENTS_MAX = 50;
 
-/** Returns `not_found` or `conflict` without the team, and `invalid_request` where it has as many as it may. */
+/** Returns `not_found` or `conflict` without the team or department, and `invalid_request` where it has as many as it may. */
 export function createRecipient(database: Database, made: NewRecipient): Promise<RecipientRow | ApiError> {
   return changeCatalog(database, async (tx, now) => {
-    const problem = await lockOwner(tx, made.teamId, 'subject.id');
+    const { teamId, departmentId } = made;
+    const problem =
+      (await lockOwner(tx, teamId, 'subject.id')) ??
+      (departmentId === null ? null : await lockDepartment(tx, departmentId, 'subject.id'));
     if (problem) return problem;
-    const open = and(eq(recipients.teamId, made.teamId), isNull(recipients.deletedAt));
+    const open = and(
+      eq(recipients.teamId, teamId),
+      departmentId === null ? isNull(recipients.departmentId) : eq(recipients.departmentId, departmentId),
+      isNull(recipients.deletedAt),
+    );
     if ((await tx.$count(recipients, open)) >= RECIPIENTS_MAX) {
       const message = `it has ${RECIPIENTS_MAX} recipients, the most there may be: delete one, or name an address that forwards to several people`;
       return apiError('invalid_request', message, { param: 'subject' });
@@ -89,7 +97,7 @@ function note(
   tx: Transaction,
   database: Database,
   action: 'create' | 'change' | 'delete',
-  { id, teamId, kind, address, wants, language }: RecipientRow,
+  { id, teamId, departmentId, kind, address, wants, language }: RecipientRow,
 ): Promise<void> {
   return addAccess(tx, {
     actor: actorOf(database),
@@ -97,7 +105,10 @@ function note(
     resource: 'recipient',
     resourceId: id,
     teamId: teamId === ORGANIZATION_ID ? null : teamId,
-    after: { kind, address: shownAddress(kind, address), wants, language },
+    after: {
+      ...(departmentId === null ? {} : { department_id: departmentId }),
+      ...{ kind, address: shownAddress(kind, address), wants, language },
+    },
   });
 }
 

@@ -1,16 +1,18 @@
 /** Tables of notices: who gets them, and what was sent. They grow with the notices. */
 import { sql } from 'drizzle-orm';
 import { index, integer, pgTable, primaryKey, text, unique, uuid } from 'drizzle-orm/pg-core';
-import type { TeamId } from '../domain/ids.ts';
+import type { DepartmentId, TeamId } from '../domain/ids.ts';
 import { LANGUAGES, NOTICE_KINDS, noticeFacts, RECIPIENT_KINDS } from '../domain/notice.ts';
 import { isOneOf, json, moment } from './schema-columns.ts';
 
-/** Who gets notices of a team; under the organization's id: of all of them. */
+/** Who gets notices of a team; under the organization's id: of a department, or of all teams. */
 export const recipients = pgTable(
   'recipients',
   {
     id: uuid('id').primaryKey(),
     teamId: uuid('team_id').$type<TeamId>().notNull(),
+    /** Null: of the team, or of all of them. */
+    departmentId: uuid('department_id').$type<DepartmentId>(),
     kind: text('kind', { enum: RECIPIENT_KINDS }).notNull(),
     /** An e-mail address, or a URL: who knows it can write there. */
     address: text('address').notNull(),

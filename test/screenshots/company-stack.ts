@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
 import { startDemoStack } from '../../src/demo/stack.ts';
-import { ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { messageOf } from '../../src/domain/notice-message.ts';
 import { uuidV7 } from '../../src/ledger/events.ts';
 import { openDatabase } from '../../src/store/database.ts';
@@ -181,7 +180,7 @@ async function digestOf(dataDir: string): Promise<string> {
     Date,
     Date,
   ];
-  const about = { kind: 'monthly', teamId: ORGANIZATION_ID, team: null } as const;
+  const about = { kind: 'monthly', teamIds: undefined, team: null } as const;
   const facts = await readDigest(database, about, { before, from, to });
   await database.close();
   return messageOf(facts, 'en', null).html;

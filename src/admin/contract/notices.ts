@@ -1,15 +1,22 @@
-/** Notices: who gets them of a team, which, and what was sent. */
+/** Notices: who gets them of a team or department, which, and what was sent. */
 import { z } from 'zod';
 import { LANGUAGES, NOTICE_KINDS, RECIPIENT_KINDS } from '../../domain/notice.ts';
-import { id, instant, listQuery, page, pageQuery, teamId } from './fields.ts';
+import { departmentId, id, instant, listQuery, page, pageQuery, teamId } from './fields.ts';
 
 const subject = z
   .discriminatedUnion(
     'type',
-    [z.strictObject({ type: z.literal('org') }), z.strictObject({ type: z.literal('team'), id: teamId })],
-    { error: 'must be {"type": "org"} or {"type": "team", "id": …}' },
+    [
+      z.strictObject({ type: z.literal('org') }),
+      z.strictObject({ type: z.literal('team'), id: teamId }),
+      z.strictObject({ type: z.literal('department'), id: departmentId }),
+    ],
+    { error: 'must be {"type": "org"}, {"type": "team", "id": …} or {"type": "department", "id": …}' },
   )
-  .meta({ description: 'Whom it is about; `org`: all warnings, and digests of the whole installation' });
+  .meta({
+    description:
+      'Whom it is about; `department`: it, its teams and all below, and digests of all of these; `org`: all warnings, and digests of the whole installation',
+  });
 
 const kind = z.enum(RECIPIENT_KINDS).meta({
   description: '`slack` and `teams`: incoming webhooks; `webhook`: JSON, signed by Standard Webhooks',
@@ -82,7 +89,9 @@ export const NoticesQuery = pageQuery.extend({ team_id: teamId.optional() });
 export const Notice = z
   .strictObject({
     id: id.meta({ description: 'The same at every attempt; of mails, part of the Message-ID' }),
-    team_id: id.nullable().meta({ description: 'Null: the whole installation' }),
+    team_id: id
+      .nullable()
+      .meta({ description: 'Null: the whole installation, or the department that the text names' }),
     kind: z.enum(NOTICE_KINDS),
     text: z.string().meta({ description: 'Its subject, in the language of the recipient' }),
     recipient_id: id,

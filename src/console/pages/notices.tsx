@@ -1,4 +1,4 @@
-/** Notices: who gets them of a team, and what was sent to them. */
+/** Notices: who gets them of a team or department, and what was sent to them. */
 import { useState } from 'preact/hooks';
 import { patch, post, remove } from '../api/client.ts';
 import type { Notice, Recipient } from '../api/types.ts';
@@ -13,12 +13,11 @@ import { Table } from '../parts/table.tsx';
 import { useFormat } from '../shell/format.ts';
 import { useLanguage, useMessages } from '../shell/language.ts';
 import { useMay } from '../shell/session.ts';
-import { nameIn, useTeamOptions } from './options.tsx';
+import { nameIn, type Option, useDepartmentOptions, useTeamOptions } from './options.tsx';
 
 const KINDS = ['warning', 'projection', 'spike', 'weekly', 'monthly'] as const;
 const CHANNELS = ['email', 'slack', 'teams', 'webhook'] as const;
 
-type Teams = ReturnType<typeof useTeamOptions>;
 type Dialog = { what: 'create' } | { what: 'change' | 'delete'; recipient: Recipient };
 
 export function NoticesPage() {
@@ -26,6 +25,7 @@ export function NoticesPage() {
   const may = useMay();
   const canChange = may('recipients:write', 'any');
   const teams = useTeamOptions();
+  const departments = useDepartmentOptions();
   const [dialog, setDialog] = useState<Dialog | null>(null);
   const recipients = usePages<Recipient>('/recipients', {});
   const close = () => setDialog(null);
@@ -47,7 +47,14 @@ export function NoticesPage() {
         }
       >
         <Paged pages={recipients} empty={<Empty title={t.notices.empty} text={t.notices.emptyText} />}>
-          {(rows) => <RecipientTable rows={rows} teams={teams} onOpen={canChange ? setDialog : null} />}
+          {(rows) => (
+            <RecipientTable
+              rows={rows}
+              teams={teams}
+              departments={departments}
+              onOpen={canChange ? setDialog : null}
+            />
+          )}
         </Paged>
       </Panel>
       <SentPanel teams={teams} />
@@ -68,6 +75,7 @@ export function NoticesPage() {
         <RecipientDialog
           recipient={dialog.what === 'change' ? dialog.recipient : null}
           teams={teams}
+          departments={may('recipients:write') ? departments : []}
           onClose={close}
           onDone={done}
         />
@@ -78,11 +86,12 @@ export function NoticesPage() {
 
 interface RecipientTableProps {
   rows: Recipient[];
-  teams: Teams;
+  teams: Option[];
+  departments: Option[];
   onOpen: ((dialog: Dialog) => void) | null;
 }
 
-function RecipientTable({ rows, teams, onOpen }: RecipientTableProps) {
+function RecipientTable({ rows, teams, departments, onOpen }: RecipientTableProps) {
   const t = useMessages();
   return (
     <Table
@@ -104,7 +113,10 @@ function RecipientTable({ rows, teams, onOpen }: RecipientTableProps) {
         {
           key: 'about',
           label: t.notices.about,
-          cell: ({ subject }) => (subject.type === 'org' ? t.notices.everything : nameIn(teams, subject.id)),
+          cell: ({ subject }) => {
+            if (subject.type === 'org') return t.notices.everything;
+            return nameIn(subject.type === 'team' ? teams : departments, subject.id);
+          },
         },
         {
           key: 'wants',
@@ -141,7 +153,7 @@ function RecipientTable({ rows, teams, onOpen }: RecipientTableProps) {
   );
 }
 
-function SentPanel({ teams }: { teams: Teams }) {
+function SentPanel({ teams }: { teams: Option[] }) {
   const t = useMessages();
   const format = useFormat();
   const pages = usePages<Notice>('/notices', {}, 20);
@@ -162,8 +174,8 @@ function SentPanel({ teams }: { teams: Teams }) {
                   <>
                     {text}
                     <span class="under">
-                      {t.notices.kinds[kind]},{' '}
-                      {teamId === null ? t.notices.everything : nameIn(teams, teamId)}
+                      {t.notices.kinds[kind]}
+                      {teamId === null ? '' : `, ${nameIn(teams, teamId)}`}
                     </span>
                   </>
                 ),
@@ -204,14 +216,29 @@ function SentPanel({ teams }: { teams: Teams }) {
 interface RecipientDialogProps {
   /** Null: a new one. */
   recipient: Recipient | null;
-  teams: Teams;
+  teams: Option[];
+  departments: Option[];
   onClose: () => void;
   onDone: (text: string) => void;
 }
 
-function RecipientDialog({ recipient, teams, onClose, onDone }: RecipientDialogProps) {
+/** The value of the choice of a department; that of a team is its id. */
+const DEPARTMENT = 'department ';
+
+/** Returns the subject as the API reads it. */
+function subjectOf(choice: string) {
+  if (choice === '') return { type: 'org' };
+  if (!choice.startsWith(DEPARTMENT)) return { type: 'team', id: choice };
+  return { type: 'department', id: choice.slice(DEPARTMENT.length) };
+}
+
+function RecipientDialog({ recipient, teams, departments, onClose, onDone }: RecipientDialogProps) {
   const t = useMessages();
-  const [team, setTeam] = useState('');
+  const [about, setAbout] = useState('');
+  const ofDepartment = ({ value, text }: Option) => ({
+    value: DEPARTMENT + value,
+    text: t.limits.ofDepartment(text),
+  });
   const [channel, setChannel] = useState<(typeof CHANNELS)[number]>('email');
   const [address, setAddress] = useState('');
   const [secret, setSecret] = useState('');
@@ -227,7 +254,7 @@ function RecipientDialog({ recipient, teams, onClose, onDone }: RecipientDialogP
         if (recipient) await patch<Recipient>(`/recipients/${recipient.id}`, { wants, language });
         else
           await post<Recipient>('/recipients', {
-            subject: team === '' ? { type: 'org' } : { type: 'team', id: team },
+            subject: subjectOf(about),
             ...{ kind: channel, address: address.trim(), wants, language },
             ...(channel === 'webhook' && secret !== '' ? { secret } : {}),
           });
@@ -239,9 +266,9 @@ function RecipientDialog({ recipient, teams, onClose, onDone }: RecipientDialogP
           <SelectField
             label={t.notices.about}
             param="subject"
-            value={team}
-            onValue={setTeam}
-            options={[{ value: '', text: t.notices.everything }, ...teams]}
+            value={about}
+            onValue={setAbout}
+            options={[{ value: '', text: t.notices.everything }, ...departments.map(ofDepartment), ...teams]}
           />
           <SelectField
             label={t.notices.channel}

@@ -183,7 +183,7 @@ export const ledger = {
     back: 'All calls',
   },
   notices: {
-    lead: 'Who is told of a team, by mail, Slack, Teams or a webhook, and what was sent to them.',
+    lead: 'Who is told of a team or department, by mail, Slack, Teams or a webhook, and what was sent to them.',
     recipients: 'Recipients',
     new: 'New recipient',
     made: 'The recipient is told from now on',

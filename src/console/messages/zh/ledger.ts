@@ -189,7 +189,7 @@ export const ledger: Ledger = {
     back: '全部调用',
   },
   notices: {
-    lead: '通过邮件、Slack、Teams 或 Webhook 通知团队负责人，以及已发送的内容。',
+    lead: '通过邮件、Slack、Teams 或 Webhook 通知团队或部门负责人，以及已发送的内容。',
     recipients: '通知对象',
     new: '新建通知对象',
     made: '此后将通知该对象',
