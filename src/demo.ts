@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import packageJson from '../package.json' with { type: 'json' };
 import { type AdminClient, createAdminClient } from './demo/admin-client.ts';
 import { spendAgainst } from './demo/against.ts';
-import { readFigures, type TeamFigures, totalCost } from './demo/figures.ts';
+import { readFigures, readLedgerTotal, type TeamFigures } from './demo/figures.ts';
 import { type DemoOptions, HELP, readOptions } from './demo/options.ts';
 import { openScreen, type Screen } from './demo/screen.ts';
 import { type DemoStack, startDemoStack } from './demo/stack.ts';
@@ -94,7 +94,9 @@ async function runHere(options: DemoOptions, stop: AbortController): Promise<voi
         logPath: stack.logPath,
       }),
     );
-    const { ledgerPicoUsd, invoicePicoUsd } = await spend(options, { stack, admin, teams }, stop);
+    const earlierPicoUsd = await readLedgerTotal(admin);
+    const run = { stack, admin, teams, earlierPicoUsd };
+    const { ledgerPicoUsd, invoicePicoUsd } = await spend(options, run, stop);
     process.stdout.write(comparison(ledgerPicoUsd, invoicePicoUsd));
   } finally {
     await stack.close();
@@ -106,6 +108,8 @@ interface Run {
   stack: DemoStack;
   admin: AdminClient;
   teams: readonly DemoTeam[];
+  /** What the ledger had when it began: the simulated OpenAI forgets its invoice between runs. */
+  earlierPicoUsd: PicoUsd;
 }
 
 async function spend(
@@ -134,9 +138,9 @@ async function spend(
     // In this order: the table would show a call with a revoked key as a failure.
     await traffic.stop();
     await revokeKeys(admin, teams);
-    const { figures, invoicePicoUsd } = await settledFigures(run, traffic);
-    draw(screen, figures, traffic, '');
-    return { ledgerPicoUsd: totalCost(figures), invoicePicoUsd };
+    const totals = await settledTotals(run);
+    draw(screen, await readFigures(admin, teams, traffic.denials), traffic, '');
+    return totals;
   } finally {
     await traffic.stop();
     screen.end();
@@ -151,17 +155,18 @@ function draw(screen: Screen, figures: readonly TeamFigures[], traffic: Traffic,
   screen.show(lines);
 }
 
-/** Returns the figures once the last calls are in the rollups, or the latest when that takes too long. */
-async function settledFigures(
-  { stack, admin, teams }: Run,
-  traffic: Traffic,
-): Promise<{ figures: TeamFigures[]; invoicePicoUsd: PicoUsd }> {
+/** Returns what the calls of this run cost once the last are in the rollups, or the latest when that takes too long. */
+async function settledTotals({
+  stack,
+  admin,
+  earlierPicoUsd,
+}: Run): Promise<{ ledgerPicoUsd: PicoUsd; invoicePicoUsd: PicoUsd }> {
   const untilMs = performance.now() + SETTLED_WITHIN_MS;
   for (;;) {
-    const figures = await readFigures(admin, teams, traffic.denials);
+    const ledgerPicoUsd = (await readLedgerTotal(admin)) - earlierPicoUsd;
     const invoicePicoUsd = BigInt(stack.simulator.invoice().total_pico_usd);
-    if (totalCost(figures) === invoicePicoUsd || performance.now() > untilMs)
-      return { figures, invoicePicoUsd };
+    if (ledgerPicoUsd === invoicePicoUsd || performance.now() > untilMs)
+      return { ledgerPicoUsd, invoicePicoUsd };
     await delay(SETTLED_POLL_MS);
   }
 }

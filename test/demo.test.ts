@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { createAdminClient } from '../src/demo/admin-client.ts';
 import { freePort } from '../src/demo/port.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
@@ -55,6 +57,21 @@ class Demo {
   snippet(heading: string): string {
     return new RegExp(`--- ${heading}.*\n([^]*?)\n\n`).exec(this.output)![1]!;
   }
+
+  /** Makes a team and a key by hand, calls with it, and returns the status. */
+  async callOfNewTeam(): Promise<number> {
+    const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(this.output)!;
+    const [adminKey] = /tga-\S+/.exec(this.output)!;
+    const admin = createAdminClient(url, adminKey);
+    const team = await admin.post('/teams', { name: 'by hand' }, z.object({ id: z.string() }));
+    const made = await admin.post('/keys', { team_id: team.id, name: 'hand' }, z.object({ key: z.string() }));
+    const { status } = await fetch(`${url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${made.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] }),
+    });
+    return status;
+  }
 }
 
 describe('the demo', () => {
@@ -91,6 +108,8 @@ describe('the demo', () => {
     expect((await script).stdout).toContain('total_tokens');
     const admin = await runFile('sh', ['-c', demo.snippet('what every team spent')]);
     expect(JSON.parse(admin.stdout)).toMatchObject({ interval: 'total' });
+    // A team of one's own counts at the end too.
+    expect(await demo.callOfNewTeam()).toBe(200);
 
     await demo.says(/^interns .* of \$0\.01 +[1-9]/m);
     demo.child.kill('SIGINT');

@@ -63,7 +63,8 @@ function amountsOf(
   return { amountPicoUsd: usd(limit.amount), remainingPicoUsd: usd(limit.remaining) };
 }
 
-/** Returns the cost of all models and teams together. */
-export function totalCost(figures: readonly TeamFigures[]): PicoUsd {
-  return figures.flatMap(({ models }) => models).reduce((sum, { costPicoUsd }) => sum + costPicoUsd, 0n);
+/** Returns what the ledger has of all teams, also those that somebody made by hand, and of earlier runs on the same data. */
+export async function readLedgerTotal(admin: AdminClient): Promise<PicoUsd> {
+  const { data } = await admin.get('/usage?interval=total', Usage);
+  return data.reduce((sum, { cost_usd: cost }) => sum + usd(cost), 0n);
 }
