@@ -63,7 +63,7 @@ function amountsOf(
   return { amountPicoUsd: usd(limit.amount), remainingPicoUsd: usd(limit.remaining) };
 }
 
-/** Returns what the ledger has of all teams, also those that somebody made by hand, and of earlier runs on the same data. */
+/** Returns what the ledger has of all teams, also of those made by hand, and of earlier runs on the same data. */
 export async function readLedgerTotal(admin: AdminClient): Promise<PicoUsd> {
   const { data } = await admin.get('/usage?interval=total', Usage);
   return data.reduce((sum, { cost_usd: cost }) => sum + usd(cost), 0n);
