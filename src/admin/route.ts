@@ -9,6 +9,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
 import { type ApiError, apiError, ERRORS, isApiError } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
+import { issueText } from '../domain/issue-text.ts';
 import { type Reach, reaches } from '../domain/roles.ts';
 import { isStorable } from '../domain/storable.ts';
 import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
@@ -168,7 +169,7 @@ export function parseQuery<Query extends z.ZodType>(
   schema: Query,
   given: Record<string, unknown> = queryOf(context),
 ): ApiError | { data: z.output<Query> } {
-  const query = schema.safeParse(given);
+  const query = schema.safeParse(given, { error: issueText });
   if (!query.success) return errorOf(query.error);
   const where = unstorable(given);
   return where === null ? { data: query.data } : unstorableText(where);
@@ -191,7 +192,7 @@ export async function readBody<Body extends z.ZodType>(
   } catch {
     return apiError('invalid_json', 'the body must be a JSON object');
   }
-  const body = schema.safeParse(json);
+  const body = schema.safeParse(json, { error: issueText });
   if (!body.success) return errorOf(body.error);
   const where = unstorable(json);
   return where === null ? { data: body.data } : unstorableText(where);
@@ -233,13 +234,7 @@ function errorOf({ issues: [issue] }: z.ZodError): ApiError {
   }
   const param = pathOf(issue.path);
   if (param === '') return apiError('invalid_request', issue.message);
-  const message = isMissing(issue) ? 'must be given' : issue.message;
-  return apiError('invalid_request', `${param}: ${message}`, { param });
-}
-
-/** Of a field that is not there the parser says that it is of the wrong type, unless the schema has a text of its own. */
-function isMissing({ code, message }: z.core.$ZodIssue): boolean {
-  return code === 'invalid_type' && message.endsWith(', received undefined');
+  return apiError('invalid_request', `${param}: ${issue.message}`, { param });
 }
 
 function pathOf(path: readonly PropertyKey[]): string {

@@ -5,6 +5,7 @@
  */
 import { type Document, isNode, LineCounter, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
+import { issueText } from '../domain/issue-text.ts';
 import { parseUsd } from '../domain/money.ts';
 import { CLIENT_GONE, ENCODINGS, LIMIT_FIELDS } from '../domain/upstream.ts';
 import { KEPT_IN_FILES, reportTogether } from './file-together.ts';
@@ -163,7 +164,7 @@ export function readFileSettings(text: string, sources: FileSources): FileSettin
     return [{ path: '', line: 1, problem: 'is not valid YAML: its aliases (*name) stand for too much' }];
   }
   const plain = withSecrets(content, [], sources, report);
-  const read = file.safeParse(plain);
+  const read = file.safeParse(plain, { error: issueText });
   for (const issue of read.error?.issues ?? []) report(issue.path, textOf(issue));
   reportTogether(plain, report);
   if (!read.success || problems.length > 0) return problems.sort((a, b) => a.line - b.line);
@@ -186,9 +187,8 @@ function aliasProblems(document: Document, lineAt: (offset: number) => number): 
   return problems;
 }
 
-/** What is missing has no wrong type; what is wrong with the name of a member stands one level below. */
+/** What is wrong with the name of a member stands one level below. */
 function textOf(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_type' && issue.message.endsWith(', received undefined')) return 'must be given';
   return issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
 }
 

@@ -2,8 +2,10 @@
  * The command `tollgate estimate`. Owns: which prices it reckons with, and what is printed where. Nothing is sent to any
  * upstream, and no database is started: without DATABASE_URL the prices are those of the seed.
  */
+import type { z } from 'zod';
 import { NewEstimate } from '../../admin/contract/estimates.ts';
-import { type ApiError, apiError, isApiError } from '../../domain/errors.ts';
+import { type ApiError, isApiError } from '../../domain/errors.ts';
+import { issueText } from '../../domain/issue-text.ts';
 import { RateCards } from '../../domain/price.ts';
 import { type PriceBook, priceBook } from '../../planner/book.ts';
 import { countTrainingFile } from '../../planner/count-file.ts';
@@ -38,22 +40,25 @@ export async function runEstimate(argv: readonly string[], world: EstimateWorld)
     world.stderr(`tollgate: ${line.text}`);
     return 2;
   }
-  const answer = await answerTo(line, world);
-  if (isApiError(answer)) {
-    world.stderr(`tollgate: estimate ${argv[0]}: ${inFlags(answer.message)}\n`);
+  const { body, file } = line;
+  const fail = (message: string) => {
+    world.stderr(`tollgate: estimate ${argv[0]}: ${inFlags(message)}\n`);
     return 1;
-  }
+  };
+  const question = NewEstimate.safeParse(file === null ? body : { ...body, file }, { error: issueText });
+  if (!question.success) return fail(issueOf(question.error));
+  const answer = await answerTo(question.data, line, world);
+  if (isApiError(answer)) return fail(answer.message);
   world.stdout(answer);
   return 0;
 }
 
 async function answerTo(
-  { body, file, format }: Extract<EstimateLine, { kind: 'run' }>,
+  question: z.output<typeof NewEstimate>,
+  { file, format }: Extract<EstimateLine, { kind: 'run' }>,
   world: EstimateWorld,
 ): Promise<string | ApiError> {
-  const question = NewEstimate.safeParse(file === null ? body : { ...body, file });
-  if (!question.success) return issueOf(question.error);
-  const found = await estimate(question.data, {
+  const found = await estimate(question, {
     readBook: () => readBook(world.env.DATABASE_URL),
     countTraining: (job) => readPieces(file ?? '', world, (pieces) => countTrainingFile(job, pieces)),
     readBatch: (push) =>
@@ -68,16 +73,9 @@ async function answerTo(
   return format === 'csv' ? renderCsv(found) : renderText(found);
 }
 
-function issueOf({
-  issues: [issue],
-}: {
-  issues: { path: PropertyKey[]; message: string; code: string }[];
-}): ApiError {
-  const field = String(issue?.path[0] ?? '');
-  const isMissing = /received undefined/.test(issue?.message ?? '');
-  return apiError('invalid_request', `${field}: ${isMissing ? 'must be given' : issue?.message}`, {
-    param: field,
-  });
+/** The first fault of a question. */
+function issueOf({ issues: [issue] }: z.ZodError): string {
+  return `${String(issue?.path[0] ?? '')}: ${issue?.message}`;
 }
 
 /** The prices of the database, or those that come with Tollgate. */
