@@ -201,8 +201,9 @@ export function countsOf(sql: Sql): Fragment[] {
 
 type Group = Pick<UsageRow, 'startsAt' | UsageDimension>;
 
+/** NUL separates: no text of Postgres has one. There are thousands of rows, so this is not JSON, which takes ten times as long. */
 function groupOf({ startsAt, team, key, model, operation, department }: Group): string {
-  return JSON.stringify([startsAt, team, key, model, operation, department]);
+  return `${startsAt?.getTime()}\0${team}\0${key}\0${model}\0${operation}\0${department}`;
 }
 
 /** Sums of what has no column, by group and meter. They are few, so all of it is read by quarters. */

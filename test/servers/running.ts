@@ -65,14 +65,17 @@ export class RunningServer {
 
   async #ready(url: string, child: ChildProcess): Promise<void> {
     const deadlineMs = performance.now() + READY_WITHIN_MS;
-    while (child.exitCode === null && performance.now() < deadlineMs) {
+    while (child.exitCode === null && child.signalCode === null && performance.now() < deadlineMs) {
       const response = await fetch(url).catch(() => null);
       await response?.text();
       if (response?.ok) return;
       await setTimeout(200);
     }
+    // SIGILL, for one: the package was built for another processor.
+    const ended = child.signalCode ?? child.exitCode;
+    const why = ended === null ? 'is not ready in time' : `ended with ${ended}`;
     child.kill('SIGKILL');
-    throw new Error(`${this.kind.name} does not start:\n${this.#output}`);
+    throw new Error(`${this.kind.name} does not start, it ${why}:\n${this.#output}`);
   }
 }
 
