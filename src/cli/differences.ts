@@ -45,7 +45,7 @@ export interface Desired {
   problems: string[];
 }
 
-/** @throws Failed with the line of each fault, where the text is no YAML */
+/** Returns what a file asks for, with the faults of its nouns. @throws Failed with the line of each fault, where the text is no YAML */
 export function readDesired(text: string, path: string): Desired {
   const document = parseDocument(text, { lineCounter: new LineCounter() });
   const broken = document.errors.map(({ message }) => message.split('\n')[0] ?? message);

@@ -77,6 +77,7 @@ interface Look {
   now: Date;
 }
 
+/** Returns the recipients, and of which teams and departments they get notices. */
 async function lookFor(database: Database, recipients: RecipientRow[], now: Date): Promise<Look> {
   const told = new Set(recipients.flatMap(({ departmentId }) => departmentId ?? []));
   const paths = told.size === 0 ? new Map<string, DepartmentId[]>() : await departmentPaths(database.db);

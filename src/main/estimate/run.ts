@@ -27,7 +27,7 @@ export interface EstimateWorld {
 }
 
 /**
- * Runs the command; returns its exit code: 2 for a wrong line, 1 when there is no estimate.
+ * Runs the command; returns its exit code: 2 for a wrong line, 1 when there is no estimate, as for a wrong value.
  * @throws CannotStart when the database of DATABASE_URL cannot be read
  */
 export async function runEstimate(argv: readonly string[], world: EstimateWorld): Promise<number> {
