@@ -26,7 +26,8 @@ type Profiles = z.infer<typeof Profiles>;
 
 /**
  * Returns the gateway of the flags `--gateway` and `--profile`, else of TOLLGATE_URL and TOLLGATE_ADMIN_KEY, else of
- * TOLLGATE_PROFILE or the default profile, else the one on this machine with the key in its data folder.
+ * TOLLGATE_PROFILE or the default profile, else the one on this machine with the key in its data folder. A gateway that a flag or
+ * the environment names gets the key of a profile only where `--profile` says which.
  * @throws WrongLine, Failed
  */
 export function findTarget(
@@ -34,10 +35,10 @@ export function findTarget(
   world: CliWorld,
 ): Target {
   const { env } = world;
-  const name = flags.profile ?? (env.TOLLGATE_URL ? undefined : env.TOLLGATE_PROFILE);
-  const isInEnv = Boolean(env.TOLLGATE_URL || env.TOLLGATE_ADMIN_KEY);
+  const isNamed = Boolean(flags.gateway || env.TOLLGATE_URL);
+  const name = flags.profile ?? (isNamed ? undefined : env.TOLLGATE_PROFILE);
   // Where no profile is asked for, a fault of their file is no matter.
-  const saved = name || !isInEnv ? readProfiles(world) : null;
+  const saved = name || !(isNamed || env.TOLLGATE_ADMIN_KEY) ? readProfiles(world) : null;
   const profileName = name || saved?.default;
   if (saved && profileName) {
     const profile = Object.hasOwn(saved.profiles, profileName) ? saved.profiles[profileName] : undefined;

@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -192,6 +195,25 @@ describe('help and completion', () => {
 });
 
 describe('profiles', () => {
+  it('sends the key of a profile to no other gateway, unless the line names both', async () => {
+    const keys: unknown[] = [];
+    const other = createServer((request, response) => {
+      keys.push(request.headers.authorization);
+      response.writeHead(404).end();
+    }).listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const gateway = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const env = { XDG_CONFIG_HOME: join(cli.home, 'other'), TOLLGATE_DATA_DIR: cli.home };
+    const kept = { stdin: 'key-of-the-profile', env };
+    await cli.run(['profile', 'add', 'prod', '--url', 'http://127.0.0.1:9'], kept);
+    const asked = { ...env, TOLLGATE_PROFILE: 'prod' };
+    expect((await cli.run(['plans', '--gateway', gateway], { env: asked })).stderr).toContain('no admin key');
+    await cli.run(['plans', '--gateway', gateway], { env: { ...asked, TOLLGATE_ADMIN_KEY: 'its-own' } });
+    await cli.run(['plans', '--gateway', gateway, '--profile', 'prod'], { env });
+    expect(keys).toEqual(['Bearer its-own', 'Bearer key-of-the-profile']);
+    other.close();
+  });
+
   it('keeps keys in a file of its own, and uses the default', async () => {
     const env = { XDG_CONFIG_HOME: join(cli.home, 'config') };
     const path = join(cli.home, 'config/tollgate/profiles.json');
