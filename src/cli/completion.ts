@@ -3,9 +3,11 @@
  * gateway offered when it was last asked; nothing is sent for a completion.
  */
 import { cachedApi } from './client.ts';
-import { type Api, alternatives } from './document.ts';
+import { type Action, type Api, alternatives } from './document.ts';
+import { exportsOf } from './export.ts';
 import { flagOf } from './flags.ts';
 import { findTarget, readProfiles } from './profile.ts';
+import { PROFILE_ACTIONS } from './profile-command.ts';
 import { nounOf } from './run.ts';
 import { type CliWorld, WrongLine } from './world.ts';
 
@@ -54,28 +56,50 @@ export function completionsOf(words: readonly string[], world: CliWorld): string
 }
 
 function candidates(before: readonly string[], last: string, world: CliWorld): string[] {
-  const [command, verb] = before;
+  const [command] = before;
   if (command === undefined)
     return world.commands.filter((name) => name !== 'complete').map((name) => name.split(' ')[0] ?? name);
   if (before.at(-1) === '--profile') return profileNames(world);
+  return localWords(command, before, world) ?? gatewayWords(command, before, last, world);
+}
+
+/** What may stand after a command that asks no gateway; null: it does. */
+function localWords(command: string, before: readonly string[], world: CliWorld): string[] | null {
+  const isFirst = before.length === 1;
+  if (command === 'completion') return isFirst ? Object.keys(SCRIPTS) : [];
+  if (command === 'profile') {
+    if (isFirst) return [...PROFILE_ACTIONS];
+    return before.length === 2 && before[1] !== 'list' && before[1] !== 'add'
+      ? profileNames(world)
+      : ['--url'];
+  }
+  const longer = world.commands.filter((name) => name.startsWith(`${command} `));
+  return isFirst && longer.length > 0 ? longer.map((name) => name.slice(command.length + 1)) : null;
+}
+
+function gatewayWords(command: string, before: readonly string[], last: string, world: CliWorld): string[] {
   const api = knownApi(before, world);
   if (api === null) return [];
-  const actions = api.actions.filter(({ noun }) => noun === nounOf(command));
-  const named = actions.filter((action) => action.verb === verb);
-  const shown = named.length > 0 ? named : actions.filter((action) => action.verb === 'list');
+  const verbs = verbsOf(command, api);
+  const shown = verbs.get(before[1] ?? '') ?? verbs.get('list') ?? [];
   const fields = shown.flatMap((action) => action.fields);
   const open = fields.find((field) => `--${flagOf(field)}` === before.at(-1));
   if (open)
     return alternatives(open.schema, api.schemas).flatMap((choice) => (choice.enum ?? []).map(String));
-  const flags = [
-    ...fields.map((field) => `--${flagOf(field)}`),
-    '--json',
-    '--profile',
-    '--gateway',
-    '--help',
+  if (before.length === 1 && !last.startsWith('-')) return [...verbs.keys()];
+  const own = command === 'export' ? ['--out'] : ['--json'];
+  return [
+    ...new Set([...fields.map((field) => `--${flagOf(field)}`), ...own, '--profile', '--gateway', '--help']),
   ];
-  if (last.startsWith('-')) return [...new Set(flags)];
-  return before.length === 1 ? [...new Set(actions.map((action) => action.verb))] : [...new Set(flags)];
+}
+
+/** By the word that asks for it, what can be done with a noun. */
+function verbsOf(command: string, api: Api): Map<string, Action[]> {
+  if (command === 'export') return new Map([...exportsOf(api)].map(([kind, action]) => [kind, [action]]));
+  const actions = api.actions.filter(({ noun }) => noun === nounOf(command));
+  const verbs = Map.groupBy(actions, ({ verb }) => verb);
+  // Its value comes from stdin (secrets.ts).
+  return command === 'secrets' ? new Map([...verbs, ['set', []]]) : verbs;
 }
 
 function profileNames(world: CliWorld): string[] {

@@ -52,7 +52,7 @@ export async function runExport(args: readonly string[], world: CliWorld): Promi
  * Downloads by the last word of their path, without what says the format: `events` of events.csv. Of several of the same word
  * that of teams has it alone, the others their noun before it: `department-statement`. What is called `export` is named by its noun.
  */
-function exportsOf(api: Api): Map<string, Action> {
+export function exportsOf(api: Api): Map<string, Action> {
   const downloads = api.actions.filter((action) => action.method === 'GET' && action.downloads.length > 0);
   const lastOf = ({ path, noun }: Action) => {
     const last = path.split('/').at(-1) ?? '';

@@ -50,7 +50,7 @@ export async function runProfile(args: readonly string[], world: CliWorld): Prom
   });
 }
 
-const ACTIONS = ['list', 'add', 'use', 'remove'] as const;
+export const PROFILE_ACTIONS = ['list', 'add', 'use', 'remove'] as const;
 
 function readLine(args: string[]) {
   try {
@@ -59,9 +59,9 @@ function readLine(args: string[]) {
       help: { type: 'boolean', short: 'h', default: false },
     } as const;
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-    const action = ACTIONS.find((each) => each === positionals[0]);
+    const action = PROFILE_ACTIONS.find((each) => each === positionals[0]);
     if (positionals[0] !== undefined && action === undefined)
-      throw new WrongLine(`profile: there is no '${positionals[0]}'. There is ${ACTIONS.join(', ')}`);
+      throw new WrongLine(`profile: there is no '${positionals[0]}'. There is ${PROFILE_ACTIONS.join(', ')}`);
     return { action, name: positionals[1], url: values.url, help: values.help };
   } catch (error) {
     if (error instanceof TypeError) throw new WrongLine(`profile: ${error.message}`);

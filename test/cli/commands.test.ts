@@ -182,6 +182,12 @@ describe('help and completion', () => {
     [['limits', 'create', '--enf'], '--enforcement'],
     [['limits', 'create', '--enforcement', 's'], 'soft\nstrict'],
     [['calls', 'list', '--outcome', 'unk'], 'unknown'],
+    [['export', 'foc'], 'focus.csv\nfocus.parquet'],
+    [['export', 'statement', '--mo'], '--month'],
+    [['profile', 're'], 'remove'],
+    [['completion', ''], 'bash\nfish\nzsh'],
+    [['journal', ''], 'replay'],
+    [['secrets', 's'], 'set\nshow'],
   ])('completes %j', async (words, expected) => {
     await cli.run(['teams']);
     expect((await cli.run(['complete', '--', ...words])).stdout.trim()).toBe(expected);
@@ -232,6 +238,7 @@ describe('profiles', () => {
     await cli.run(['profile', 'use', 'dead'], { env });
     expect((await cli.run(['plans'], { env })).code).toBe(1);
     expect((await cli.run(['plans', '--profile=prod'], { env })).code).toBe(0);
+    expect((await cli.run(['complete', '--', 'profile', 'use', ''], { env })).stdout).toBe('dead\nprod\n');
     expect((await cli.run(['plans', '--profile', 'nobody'], { env })).stderr).toContain(
       'there are prod, dead',
     );
