@@ -22,3 +22,4 @@ export * from './contract/savings.ts';
 export * from './contract/secrets.ts';
 export * from './contract/store.ts';
 export * from './contract/tags.ts';
+export * from './contract/usage.ts';

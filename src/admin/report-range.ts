@@ -36,7 +36,7 @@ function quarterOf(text: string | undefined, round: (quarters: number) => number
 /** Returns a report of these rows; an error when there are too many. */
 export function reportOf<Row>({ interval, timeZone, from, to }: ReportRange, data: Row[]) {
   if (data.length > ROWS_MAX) {
-    const message = `more than ${ROWS_MAX} rows: ask for less time or a longer interval`;
+    const message = `more than ${ROWS_MAX} rows: ask for less time, a longer interval or the top groups`;
     return apiError('invalid_request', message, { param: 'interval' });
   }
   return { interval, time_zone: timeZone, from: instantOf(from), to: instantOf(to), data };

@@ -23,13 +23,21 @@ export function usageRoute(app: OpenAPIHono, { database, settleNow }: AdminOptio
     async ({ query, teams: teamIds }) => {
       const range = reportRangeOf(query);
       if (isApiError(range)) return range;
-      const problem = tagProblem(query);
+      const { group_by: groups, key_id: keyId, department_id: departmentId, top } = query;
+      const hasGroups = groups.dimensions.length > 0 || groups.tag !== null;
+      const problem = tagProblem(query) ?? topProblem(top, hasGroups);
       if (problem) return problem;
       await settleNow();
-      const { group_by: groups, key_id: keyId, department_id: departmentId } = query;
       const { name, value } = parseTag(query.tag ?? groups.tag ?? '');
       const tag = name === '' ? undefined : { name, value, isApart: groups.tag !== null };
-      return sumUsage(database, range, { groupBy: groups.dimensions, teamIds, keyId, departmentId, tag });
+      return sumUsage(database, range, {
+        groupBy: groups.dimensions,
+        teamIds,
+        keyId,
+        departmentId,
+        tag,
+        top,
+      });
     },
   );
 }
@@ -65,9 +73,12 @@ function countsRoute(
     async ({ query, teams: teamIds }) => {
       const range = reportRangeOf(query);
       if (isApiError(range)) return range;
+      const { group_by: groupBy, top } = query;
+      const problem = topProblem(top, groupBy.length > 0);
+      if (problem) return problem;
       await settleNow();
-      const { group_by: groupBy } = query;
-      const rows = await readApiErrors(database, { ...range, kind, groupBy, teamIds, limit: ROWS_MAX + 1 });
+      const asked = { ...range, kind, groupBy, teamIds, top, limit: ROWS_MAX + 1 };
+      const rows = await readApiErrors(database, asked);
       const teams = await readNames(
         database,
         'teams',
@@ -79,6 +90,7 @@ function countsRoute(
           starts_at: instantOf(row.startsAt),
           ...(row.team === null ? {} : { team_id: row.team, team_name: teams.get(row.team) ?? '' }),
           ...(row.code === null ? {} : { code: row.code }),
+          ...(row.isOther ? { other: true as const } : {}),
           count: row.calls,
         })),
       );
@@ -93,6 +105,8 @@ interface UsageSelection {
   departmentId?: DepartmentId | undefined;
   /** Calls with this tag (`value` null: one of this name); `isApart`: by its values. Groups are then by team and model at most. */
   tag?: { name: string; value: string | null; isApart: boolean } | undefined;
+  /** Only so many groups, those that cost most, and the sum of the others. */
+  top?: number | undefined;
 }
 
 /** Returns sums of usage, with the names of teams, keys and departments. */
@@ -117,22 +131,31 @@ export async function sumUsage(database: Database, range: ReportRange, selection
     range,
     rows.map((row) => ({
       ...toSum(row, teams, keys),
-      ...(selection.tag?.isApart ? { tag_name: selection.tag.name, tag_value: row.tag ?? null } : {}),
-      ...(selection.groupBy.includes('department')
-        ? {
-            department_id: row.department,
-            department_name: row.department === null ? null : (departments.get(row.department) ?? ''),
-          }
-        : {}),
+      ...(row.isOther ? { other: true as const } : namesOf(row, selection, departments)),
     })),
   );
 }
+
+/** What may be null where it is grouped by, and so is named by what is grouped by alone. */
+function namesOf(
+  { tag = null, department }: TaggedRow,
+  { groupBy, tag: asked }: UsageSelection,
+  departments: Map<string, string>,
+) {
+  const name = department === null ? null : (departments.get(department) ?? '');
+  return {
+    ...(asked?.isApart ? { tag_name: asked.name, tag_value: tag } : {}),
+    ...(groupBy.includes('department') ? { department_id: department, department_name: name } : {}),
+  };
+}
+
+type TaggedRow = UsageRow & { tag?: string | null };
 
 async function readRows(
   database: Database,
   range: ReportRange,
   { tag, ...selection }: UsageSelection,
-): Promise<(UsageRow & { tag?: string | null })[]> {
+): Promise<TaggedRow[]> {
   const asked = { ...range, ...selection, limit: ROWS_MAX + 1 };
   if (tag === undefined) return readUsage(database, asked);
   const groupBy = selection.groupBy.filter((name) => name === 'team' || name === 'model');
@@ -150,6 +173,13 @@ function tagProblem(query: z.output<typeof UsageQuery>): ApiError | null {
     return invalid('group_by', because);
   const isOther = groups.tag !== null && tag !== undefined && parseTag(tag).name !== groups.tag;
   return isOther ? invalid('tag', 'must be of the name that is grouped by') : null;
+}
+
+/** Returns why there are no top groups; null: there are, or none are asked for. */
+function topProblem(top: number | undefined, hasGroups: boolean): ApiError | null {
+  return top === undefined || hasGroups
+    ? null
+    : invalid('top', 'needs group_by: without it there is one group');
 }
 
 function invalid(param: string, why: string): ApiError {

@@ -3,7 +3,8 @@
 import { ERRORS, type ErrorCode, type ErrorKind } from '../domain/errors.ts';
 import type { TeamId } from '../domain/ids.ts';
 import type { Database, Fragment, Sql } from './database.ts';
-import { startOf, type UsageInterval } from './usage.ts';
+import type { UsageInterval } from './usage-plan.ts';
+import { joinTop, startOf } from './usage-sums.ts';
 
 export interface ApiErrorCount {
   teamId: TeamId;
@@ -37,6 +38,8 @@ export interface ApiErrorQuery {
   /** Exclusive. */
   to: Date | null;
   teamIds: readonly TeamId[] | undefined;
+  /** Only so many groups, the most frequent in the whole range, and the others together; undefined: all groups. */
+  top?: number | undefined;
   /** At most so many rows. */
   limit: number;
 }
@@ -47,6 +50,8 @@ export interface ApiErrorRow {
   team: string | null;
   code: string | null;
   calls: number;
+  /** Of a question for the top groups: whether it is the sum of the others, which have neither team nor code. */
+  isOther?: boolean;
 }
 
 /**
@@ -59,11 +64,19 @@ export async function readApiErrors(
 ): Promise<ApiErrorRow[]> {
   const { groupBy, interval, timeZone, from, to, teamIds } = query;
   const by = (name: 'team' | 'code', column: Fragment) => (groupBy.includes(name) ? column : sql`null`);
-  return await sql<ApiErrorRow[]>`
+  const sums = sql`
     select ${startOf(sql, sql`r.bucket_start`, interval, timeZone)} as "startsAt", ${by('team', sql`r.team_id`)} as team,
       ${by('code', sql`r.code`)} as code, sum(r.calls)::float8 as calls
     from api_error_rollups r
     where r.kind = ${query.kind} and ${teamIds ? sql`r.team_id = any(${teamIds}::text[]::uuid[])` : sql`r.team_id in (select id from teams)`}
       ${from ? sql`and r.bucket_start >= ${from}` : sql``} ${to ? sql`and r.bucket_start < ${to}` : sql``}
-    group by 1, 2, 3 order by 1, 2, 3 limit ${query.limit}`;
+    group by 1, 2, 3`;
+  if (query.top === undefined) return await sql<ApiErrorRow[]>`${sums} order by 1, 2, 3 limit ${query.limit}`;
+  const frequent = sql`
+    select team, code, true as is_top from sums group by 1, 2 order by sum(calls) desc, 1, 2 limit ${query.top}`;
+  return await sql<ApiErrorRow[]>`
+    with sums as (${sums})
+    select "startsAt", t.team, t.code, sum(calls) as calls, t.is_top is null as "isOther"
+    from sums p ${joinTop(sql, frequent, query)}
+    group by 1, 2, 3, t.is_top order by 1, t.is_top, 2, 3 limit ${query.limit}`;
 }

@@ -1,23 +1,22 @@
 /** Usage of calls with a tag: sums of the tags' own rollups, by value, team and model, over any calendar interval. */
 
-import { usd } from '../domain/money.ts';
-import { formatUsd } from '../domain/quantities.ts';
 import type { TimeRange } from '../domain/window.ts';
 import type { Database, Fragment, Sql } from './database.ts';
+import type { UsageQuestion, UsageRow } from './usage.ts';
+import { planUsage, type UsagePlan } from './usage-plan.ts';
 import {
+  addedUp,
   at,
-  countsOf,
+  columnsOf,
   fromQuarters,
   momentOf,
   movedMoment,
-  readUsage,
+  ofOwner,
+  rowsOf,
   startOf,
   sumsOf,
-  type UsageQuestion,
-  type UsageRow,
   usageRange,
-} from './usage.ts';
-import { planUsage } from './usage-plan.ts';
+} from './usage-sums.ts';
 
 export interface TagUsageQuestion extends Omit<UsageQuestion, 'groupBy' | 'keyId' | 'departmentId'> {
   groupBy: readonly ('team' | 'model')[];
@@ -29,37 +28,61 @@ export interface TagUsageQuestion extends Omit<UsageQuestion, 'groupBy' | 'keyId
 
 export type TagUsageRow = UsageRow & { tag: string | null };
 
-/** Sums usage by tag, oldest interval first, then by team, model and value. Intervals are put together as `readUsage` does it. */
-export async function readTagUsage(database: Database, question: TagUsageQuestion): Promise<TagUsageRow[]> {
-  if (!question.byTag || question.tag.value !== null) return readTagged(database.readSql, question);
-  const [tagged, all] = await Promise.all([
-    readTagged(database.readSql, question),
-    readUsage(database, { ...question, keyId: undefined }),
-  ]);
-  return withUntagged(tagged, all);
-}
+/** As columns of the parts. */
+const DIMENSIONS = ['team', 'model', 'tag'];
 
-async function readTagged(sql: Sql, question: TagUsageQuestion): Promise<TagUsageRow[]> {
+/**
+ * Sums usage by tag, oldest interval first, then by team, model and value. Intervals are put together as `readUsage` does it.
+ *
+ * Calls without the tag are all calls less those with it, in one statement, and so of one moment.
+ */
+export async function readTagUsage(
+  { readSql: sql }: Database,
+  question: TagUsageQuestion,
+): Promise<TagUsageRow[]> {
   const range = await usageRange(sql, question);
   if (range === null) return [];
-  const { interval, timeZone, limit } = question;
-  const { edges, days, moved } = planUsage(interval, timeZone, range);
+  const { byTag, tag, groupBy, top, limit } = question;
+  const plan = planUsage(question.interval, question.timeZone, range);
+  const isRestApart = byTag && tag.value === null;
+  const rows = await sql<Omit<TagUsageRow, 'quantities' | 'key' | 'operation' | 'department'>[]>`
+    with days as (${daysOf(sql, question, plan.days)}),
+    edges as (${quarters(sql, question, plan.edges, momentOf(sql, 'bucket_start', question.interval))}),
+    moved as (${quarters(sql, question, plan.moved, movedMoment(sql))}),
+    tagged as (${putTogether(sql, question, '')}),
+    ${isRestApart ? allOf(sql, question, plan) : sql``}
+    parts as (
+      select * from tagged
+      ${isRestApart ? sql`union all select starts_at, -sign, moment, team, model, null, ${columnsOf(sql)} from tagged union all select * from whole` : sql``})
+    ${addedUp(sql, { dimensions: DIMENSIONS, groupBy: byTag ? [...groupBy, 'tag'] : groupBy, top, limit })}`;
+  return rows.map((row) => ({ ...row, key: null, operation: null, department: null, quantities: {} }));
+}
+
+/** All calls, with a tag or without, as parts without a value. */
+function allOf(sql: Sql, question: TagUsageQuestion, { days, edges, moved }: UsagePlan): Fragment {
+  const of = (moment: Fragment, rows: Fragment) => sql`
+    select ${moment} ${dimensionsOf(sql, { ...question, byTag: false })} ${sumsOf(sql)} ${rows} group by 1, 2, 3, 4`;
+  const ofDays = sql`
+    from usage_days u where u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}`;
+  const ofQuarters = (ranges: readonly TimeRange[]) => rowsOf(sql, 'usage_rollups', question, ranges);
+  return sql`
+    all_days as (${of(momentOf(sql, 'day', question.interval), ofDays)}),
+    all_edges as (${of(momentOf(sql, 'bucket_start', question.interval), ofQuarters(edges))}),
+    all_moved as (${of(movedMoment(sql), ofQuarters(moved))}),
+    whole as (${putTogether(sql, question, 'all_')}),`;
+}
+
+/** The rows of days, edges and moved quarters with the intervals in which they count. */
+function putTogether(sql: Sql, { interval, timeZone }: TagUsageQuestion, prefix: '' | 'all_'): Fragment {
   const ofMoment = startOf(sql, sql`moment`, interval, timeZone);
   const noon = sql`date_trunc('day', moment, 'UTC') + interval '12 hours'`;
   const ofNoon = startOf(sql, noon, interval, timeZone);
-  const rows = await sql<Omit<TagUsageRow, 'quantities' | 'key' | 'operation' | 'department'>[]>`
-    with days as (${daysOf(sql, question, days)}),
-    edges as (${quarters(sql, question, edges, momentOf(sql, 'bucket_start', interval))}),
-    moved as (${quarters(sql, question, moved, movedMoment(sql))}),
-    parts as (
-      select ${ofNoon} as starts_at, 1 as sign, * from days
-      union all select ${ofMoment}, 1, * from edges
-      union all select ${ofMoment}, 1, * from moved
-      union all select ${ofNoon}, -1, * from moved)
-    select starts_at as "startsAt", team, model, tag, ${countsOf(sql)}
-      sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"
-    from parts group by 1, 2, 3, 4 having sum(sign * calls) <> 0 order by 1, 2, 3, 4 limit ${limit}`;
-  return rows.map((row) => ({ ...row, key: null, operation: null, department: null, quantities: {} }));
+  const [days, edges, moved] = [sql(`${prefix}days`), sql(`${prefix}edges`), sql(`${prefix}moved`)];
+  return sql`
+    select ${ofNoon} as starts_at, 1 as sign, * from ${days}
+    union all select ${ofMoment}, 1, * from ${edges}
+    union all select ${ofMoment}, 1, * from ${moved}
+    union all select ${ofNoon}, -1, * from ${moved}`;
 }
 
 /** Whole days; where no model is asked for, from the sums of all models. Of one value there is an index, and few rows. */
@@ -96,37 +119,4 @@ function quarters(
   return sql`
     select ${moment} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
     ${fromQuarters(sql, 'usage_tags', ranges)} ${ofTag(sql, question)} group by 1, 2, 3, 4`;
-}
-
-/** Adds, to the sums by value of each group, those of its calls without the tag. */
-function withUntagged(tagged: TagUsageRow[], all: UsageRow[]): TagUsageRow[] {
-  const groupOf = ({ startsAt, team, model }: UsageRow) => JSON.stringify([startsAt, team, model]);
-  const byGroup = Map.groupBy(tagged, groupOf);
-  return all.flatMap((whole) => {
-    const rows = byGroup.get(groupOf(whole)) ?? [];
-    const rest = rows.reduce(without, { ...whole, tag: null, quantities: {} });
-    return rest.calls === 0 ? rows : [...rows, rest];
-  });
-}
-
-const COUNTS = [
-  'calls',
-  'voidedCalls',
-  'unknownCalls',
-  'inputTokens',
-  'cachedInputTokens',
-  'cacheWriteTokens',
-  'outputTokens',
-  'reasoningTokens',
-] as const;
-
-/** The sums of a row without those of another. */
-function without(row: TagUsageRow, other: TagUsageRow): TagUsageRow {
-  const rest = {
-    ...row,
-    costUsd: formatUsd(usd(row.costUsd) - usd(other.costUsd)),
-    unknownUsd: formatUsd(usd(row.unknownUsd) - usd(other.unknownUsd)),
-  };
-  for (const name of COUNTS) rest[name] = row[name] - other[name];
-  return rest;
 }

@@ -1,9 +1,22 @@
 /** Usage: sums of the rollups, by any of their dimensions and any calendar interval. Never reads events, and few quarters. */
 
-import type { DepartmentId, KeyId, TeamId } from '../domain/ids.ts';
-import { DAY_MS, QUARTER_HOUR_MS, type TimeRange } from '../domain/window.ts';
+import type { TimeRange } from '../domain/window.ts';
 import type { Database, Fragment, Sql } from './database.ts';
 import { planUsage, type UsageInterval, type UsagePlan } from './usage-plan.ts';
+import {
+  addedUp,
+  at,
+  columnsOf,
+  joinTop,
+  momentOf,
+  movedMoment,
+  ofOwner,
+  rowsOf,
+  startOf,
+  sumsOf,
+  type UsageOwner,
+  usageRange,
+} from './usage-sums.ts';
 
 export type { UsageInterval } from './usage-plan.ts';
 
@@ -17,7 +30,7 @@ const DIMENSIONS = {
 } as const;
 export type UsageDimension = keyof typeof DIMENSIONS;
 
-export interface UsageQuestion {
+export interface UsageQuestion extends UsageOwner {
   groupBy: readonly UsageDimension[];
   interval: UsageInterval;
   timeZone: string;
@@ -25,11 +38,8 @@ export interface UsageQuestion {
   from: Date | null;
   /** Exclusive. */
   to: Date | null;
-  /** Undefined: of all teams. */
-  teamIds: readonly TeamId[] | undefined;
-  keyId: KeyId | undefined;
-  /** Only calls admitted in it or below it. */
-  departmentId?: DepartmentId | undefined;
+  /** Only so many groups, those that cost most in the whole range, and the others together; undefined: all groups. */
+  top?: number | undefined;
   /** At most so many rows. */
   limit: number;
 }
@@ -53,22 +63,11 @@ export interface UsageRow {
   reasoningTokens: number;
   costUsd: string;
   unknownUsd: string;
+  /** Of a question for the top groups: whether it is the sum of the others, whose dimensions are all null. */
+  isOther?: boolean;
   /** What else was used, by meter in its unit; nothing is known of it by department. */
   quantities: Record<string, number>;
 }
-
-const SUMS = {
-  calls: 'calls',
-  voided_calls: 'voidedCalls',
-  unknown_calls: 'unknownCalls',
-  input_tokens: 'inputTokens',
-  cached_input_tokens: 'cachedInputTokens',
-  cache_write_tokens: 'cacheWriteTokens',
-  output_tokens: 'outputTokens',
-  reasoning_tokens: 'reasoningTokens',
-} as const;
-
-const COLUMNS = [...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
 
 /**
  * Sums the rollups, oldest interval first, then by the dimensions. Intervals without usage are left out.
@@ -121,13 +120,9 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
       union all select ${startOfMoment}, 1, * from moved
       union all select ${startOfNoon}, -1, * from moved
       ${isByDepartment ? sql`union all select * from grouped` : sql``}
-      ${isOfDepartment || !isByDepartment ? sql`` : sql`union all select starts_at, -sign, moment, team, key, model, operation, null, ${COLUMNS_OF(sql)} from grouped`})
-    select starts_at as "startsAt", team, key, model, operation, department, ${countsOf(sql)}
-      sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"
-    from parts
-    group by ${GROUPS(sql)} having sum(sign * calls) <> 0
-    order by ${GROUPS(sql)} limit ${question.limit}`;
-  const quantities = isByDepartment ? new Map() : await readQuantities(sql, question, range);
+      ${isOfDepartment || !isByDepartment ? sql`` : sql`union all select starts_at, -sign, moment, team, key, model, operation, null, ${columnsOf(sql)} from grouped`})
+    ${addedUp(sql, { ...question, dimensions: Object.keys(DIMENSIONS), top: question.top })}`;
+  const quantities = isByDepartment ? new Map() : await readQuantities(sql, question, range, rows);
   return rows.map((row) => ({ ...row, quantities: quantities.get(groupOf(row)) ?? {} }));
 }
 
@@ -180,25 +175,6 @@ function groupedOf(
 
 /** The moment and the dimensions, which every part has first. */
 const GROUPS = (sql: Sql) => sql`1, 2, 3, 4, 5, 6`;
-const COLUMNS_OF = (sql: Sql) =>
-  COLUMNS.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}${sql(name)}`);
-
-/** Sums of a table of rollups, by the names of its columns. */
-export function sumsOf(sql: Sql): Fragment[] {
-  return COLUMNS.map((name, place) => {
-    // Counts stay whole numbers of eight bytes, which are added to each other in a fraction of a decimal's time.
-    const sum = name in SUMS ? sql`sum(${sql(name)})::int8` : sql`sum(${sql(name)})`;
-    return sql`${place > 0 ? sql`, ` : sql``}${sum} as ${sql(name)}`;
-  });
-}
-
-/** The counts of all parts of an interval, as a row of the answer names them. */
-export function countsOf(sql: Sql): Fragment[] {
-  return Object.entries(SUMS).map(
-    ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}, `,
-  );
-}
-
 type Group = Pick<UsageRow, 'startsAt' | UsageDimension>;
 
 /** NUL separates: no text of Postgres has one. There are thousands of rows, so this is not JSON, which takes ten times as long. */
@@ -206,19 +182,46 @@ function groupOf({ startsAt, team, key, model, operation, department }: Group): 
   return `${startsAt?.getTime()}\0${team}\0${key}\0${model}\0${operation}\0${department}`;
 }
 
-/** Sums of what has no column, by group and meter. They are few, so all of it is read by quarters. */
-async function readQuantities(sql: Sql, question: UsageQuestion, range: TimeRange) {
+/**
+ * Sums of what has no column, by group and meter. They are few, so all of it is read by quarters.
+ * @param sums of which the top groups are those of the question
+ */
+async function readQuantities(
+  sql: Sql,
+  question: UsageQuestion,
+  range: TimeRange,
+  sums: readonly (Group & { isOther?: boolean })[],
+) {
   const { interval, timeZone } = question;
+  const isTop = question.top !== undefined;
+  const names = QUANTITY_DIMENSIONS.map((name) => sql`${isTop ? sql`t` : sql`p`}.${sql(name)}, `);
   const rows = await sql<(Group & { meter: string; amount: number })[]>`
-    select ${startOf(sql, sql`u.bucket_start`, interval, timeZone)} as "startsAt", ${dimensionsOf(sql, question)}
-      u.meter, sum(u.amount)::float8 as amount
-    ${rowsOf(sql, 'usage_quantities', question, [range])} group by ${GROUPS(sql)}, 7`;
+    with p as (
+      select ${startOf(sql, sql`u.bucket_start`, interval, timeZone)} as starts_at, ${dimensionsOf(sql, question)}
+        u.meter, u.amount
+      ${rowsOf(sql, 'usage_quantities', question, [range])})
+    select p.starts_at as "startsAt", ${names} null as department, p.meter, sum(p.amount)::float8 as amount
+    from p ${isTop ? joinTop(sql, topOf(sql, sums), question) : sql``} group by 1, 2, 3, 4, 5, 6, 7`;
   const groups = new Map<string, Record<string, number>>();
   for (const { meter, amount, ...group } of rows) {
     const id = groupOf(group);
     groups.set(id, { ...groups.get(id), [meter]: amount });
   }
   return groups;
+}
+
+/** Nothing is known of quantities by department. */
+const QUANTITY_DIMENSIONS = ['team', 'key', 'model', 'operation'] as const;
+
+/** The top groups of sums that were read, as rows. */
+function topOf(sql: Sql, sums: readonly (Group & { isOther?: boolean })[]): Fragment {
+  const groups = new Map(
+    sums.filter(({ isOther }) => !isOther).map((row) => [groupOf({ ...row, startsAt: null }), row]),
+  );
+  const values = (name: (typeof QUANTITY_DIMENSIONS)[number]) => [...groups.values()].map((row) => row[name]);
+  return sql`
+    select * from unnest(${values('team')}::text[]::uuid[], ${values('key')}::text[]::uuid[], ${values('model')}::text[],
+      ${values('operation')}::text[]) as dearest (team, key, model, operation)`;
 }
 
 /** What is grouped by, as columns; null for what is not, and for departments where the table has none. */
@@ -228,88 +231,4 @@ function dimensionsOf(sql: Sql, { groupBy }: UsageQuestion, table?: 'usage_depar
     if (name !== 'department') return sql`u.${sql(column)} as ${sql(name)}, `;
     return table === undefined ? sql`null as department, ` : sql`u.departments[1]::text as department, `;
   });
-}
-
-/** The condition that a row is one of the teams and key that are asked for, where any is. */
-function ofOwner(sql: Sql, { teamIds, keyId }: UsageQuestion): Fragment {
-  return sql`${teamIds ? sql`and u.team_id = any(${teamIds}::text[]::uuid[])` : sql``} ${keyId ? sql`and u.key_id = ${keyId}` : sql``}`;
-}
-
-/**
- * The rows `u` of some ranges of quarters. Of all teams by their ids, so that the index that begins with the team serves:
- * without, all quarters that there ever were would be read.
- */
-function rowsOf(
-  sql: Sql,
-  table: 'usage_rollups' | 'usage_quantities' | 'usage_departments',
-  question: UsageQuestion,
-  ranges: readonly TimeRange[],
-): Fragment {
-  const { departmentId } = question;
-  // Nothing is asked of the others then.
-  const isBelow = departmentId !== undefined && table === 'usage_departments';
-  const below = isBelow ? sql`and ${departmentId}::uuid = any(u.departments)` : sql``;
-  const ofAll = question.teamIds ? sql`` : sql`and u.team_id in (select id from teams)`;
-  return sql`${fromQuarters(sql, table, ranges)} ${ofAll} ${ofOwner(sql, question)} ${below}`;
-}
-
-/** So many quarters are named one by one: of a join with ranges Postgres knows no size, and it reads all that there ever were. */
-const NAMED_QUARTERS_MAX = 10_000;
-/** A range that is longer is one of many rows, whatever is read with it. */
-const SHORT_RANGE_MS = 2 * DAY_MS;
-
-/** The rows `u` of some ranges of quarters, with the first of the conditions. */
-export function fromQuarters(sql: Sql, table: string, ranges: readonly TimeRange[]): Fragment {
-  const quarters = ranges.reduce((sum, { startMs, endMs }) => sum + (endMs - startMs) / QUARTER_HOUR_MS, 0);
-  const areShort = ranges.every(({ startMs, endMs }) => endMs - startMs <= SHORT_RANGE_MS);
-  if (areShort && quarters <= NAMED_QUARTERS_MAX) {
-    const starts = ranges.flatMap(({ startMs, endMs }) =>
-      Array.from({ length: (endMs - startMs) / QUARTER_HOUR_MS }, (_, n) =>
-        at(startMs + n * QUARTER_HOUR_MS),
-      ),
-    );
-    return sql`from ${sql(table)} u where u.bucket_start = any(${starts}::timestamptz[])`;
-  }
-  return sql`from unnest(${ranges.map((each) => at(each.startMs))}::timestamptz[],
-      ${ranges.map((each) => at(each.endMs))}::timestamptz[]) as s (from_at, to_at)
-    join ${sql(table)} u on u.bucket_start >= s.from_at and u.bucket_start < s.to_at
-    where true`;
-}
-
-/** The time range that is asked for, as far as there is any usage; null: there is none. */
-export async function usageRange(
-  sql: Sql,
-  { from, to, teamIds }: Pick<UsageQuestion, 'from' | 'to' | 'teamIds'>,
-): Promise<TimeRange | null> {
-  const [row] = await sql<{ first: Date | null; last: Date | null }[]>`
-    select min(day) as first, max(day) as last from usage_days 
-      ${teamIds ? sql`where team_id = any(${teamIds}::text[]::uuid[])` : sql``}`;
-  if (!row?.first || !row.last) return null;
-  const startMs = Math.max(row.first.getTime(), from?.getTime() ?? 0);
-  const endMs = Math.min(row.last.getTime() + DAY_MS, to?.getTime() ?? Number.POSITIVE_INFINITY);
-  return startMs < endMs ? { startMs, endMs } : null;
-}
-
-export function at(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-/** The moment of a row by which its part is summed first; of a total none, so that its days are one sum each. */
-export function momentOf(sql: Sql, column: 'day' | 'bucket_start', interval: UsageInterval): Fragment {
-  return interval === 'total' ? sql`null::timestamptz as moment, ` : sql`u.${sql(column)} as moment, `;
-}
-
-/**
- * The moment of a row that is moved: all of one piece of a day have the same, since they move together. A piece lies in the
- * morning and has the first quarter of the day, or in the evening and has the last.
- */
-export function movedMoment(sql: Sql): Fragment {
-  const day = sql`date_bin('1 day', u.bucket_start, 'epoch')`;
-  return sql`${day} + case when u.bucket_start < ${day} + interval '12 hours' then interval '0' else interval '23:45' end as moment, `;
-}
-
-/** The start of the interval in which a moment lies; null for a total. */
-export function startOf(sql: Sql, moment: Fragment, interval: UsageInterval, timeZone: string): Fragment {
-  if (interval === 'total') return sql`null::timestamptz`;
-  return interval === '15m' ? moment : sql`date_trunc(${interval}, ${moment}, ${timeZone})`;
 }

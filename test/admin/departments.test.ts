@@ -232,6 +232,11 @@ test('usage by department counts a call where its team was, and what is below on
   const all = await admin.get('/usage?interval=day&group_by=department,team');
   const ofOutside = all.data.filter(({ team_id: id }) => id === outside.id);
   expect(ofOutside).toMatchObject([{ department_id: null, department_name: null, cost_usd: '0.03' }]);
+  const dearest = await admin.get('/usage?interval=day&group_by=department&top=1');
+  expect(dearest.data.map(({ department_id: id, other, cost_usd: cost }) => [id, other, cost])).toEqual([
+    [low!.id, undefined, '1.00'],
+    [undefined, true, '0.23'],
+  ]);
   const whole = await admin.get('/usage?interval=total');
   const sumOf = (rows: Json[]) => rows.reduce((sum, { cost_usd: cost }) => sum + usd(String(cost)), 0n);
   expect(sumOf(all.data)).toBe(sumOf(whole.data));

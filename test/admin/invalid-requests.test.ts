@@ -61,6 +61,22 @@ testInvalidRequests([
     /team/,
   ],
   ['usage by the fortnight', () => ['GET', '/usage?interval=fortnight', undefined], 400, 'interval', /day/],
+  ['usage of no group', () => ['GET', '/usage?group_by=team&top=0', undefined], 400, 'top', /at least 1/],
+  [
+    'usage of 101 groups',
+    () => ['GET', '/usage?group_by=team&top=101', undefined],
+    400,
+    'top',
+    /at most 100/,
+  ],
+  ['top groups of usage without groups', () => ['GET', '/usage?top=1', undefined], 400, 'top', /group_by/],
+  [
+    'top groups of denials without groups',
+    () => ['GET', '/denials?top=1', undefined],
+    400,
+    'top',
+    /group_by/,
+  ],
   [
     'usage that ends first',
     () => ['GET', '/usage?from=2027-01-02&to=2027-01-01', undefined],

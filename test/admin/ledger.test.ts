@@ -185,6 +185,29 @@ describe('usage', () => {
     }
   });
 
+  test('shows the groups that cost most in the whole range, and the others as one row of each interval', async () => {
+    const days = await usage('interval=day&time_zone=Europe/Berlin&group_by=key,model&top=1');
+    expect(days).toMatchObject([
+      { starts_at: '2026-11-22T23:00:00.000Z', other: true, calls: 1, cost_usd: '1.00' },
+      {
+        starts_at: '2026-11-23T23:00:00.000Z',
+        key_id: keys[1]!.id,
+        key_name: 'two',
+        model: 'gpt-4o',
+        calls: 1,
+      },
+      { starts_at: '2026-11-23T23:00:00.000Z', other: true, calls: 1, cost_usd: '2.00', input_tokens: 10 },
+    ]);
+    for (const row of days) expect(row.other === true, JSON.stringify(row)).toBe(row.key_id === undefined);
+    expect(await usage('interval=total&group_by=model&top=2')).toEqual(
+      await usage('interval=total&group_by=model'),
+    );
+    const tagged = await usage('interval=total&group_by=team,tag:project&top=1');
+    expect(tagged).toMatchObject([
+      { team_id: team.id, tag_name: 'project', tag_value: null, cost_usd: '7.00' },
+    ]);
+  });
+
   test('is widened to whole quarters of an hour, which the response names', async () => {
     const query = 'interval=total&from=2026-11-23T23:14:00Z&to=2026-11-24T01:01:00Z';
     const answer = await admin.get(`/usage?team_id=${team.id}&${query}`);

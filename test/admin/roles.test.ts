@@ -269,7 +269,7 @@ describe.each(ROLES)('the role %s', (role) => {
       const { status, text } = await askAs(token, 'GET', path);
       expect([status, text], path).toEqual([200, expect.stringContaining('"open_values":1,')]);
     }
-    for (const by of ['tag:project', 'team,tag:project']) {
+    for (const by of ['tag:project', 'team,tag:project', 'tag:project&top=1', 'team,tag:project&top=2']) {
       for (const interval of ['total', 'day', 'hour']) {
         const { text } = await askAs(token, 'GET', `/usage?group_by=${by}&interval=${interval}`);
         expect(text).toContain('of inside');

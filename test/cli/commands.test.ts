@@ -93,10 +93,12 @@ describe('resources', () => {
   });
 
   it('prints usage as a table', async () => {
-    expect(await cli.run(['usage', '--group-by', 'team', '--interval', 'total'])).toMatchObject({
-      code: 0,
-      stdout: 'none\n',
-    });
+    for (const top of [[], ['--top', '3']]) {
+      expect(await cli.run(['usage', '--group-by', 'team', '--interval', 'total', ...top])).toMatchObject({
+        code: 0,
+        stdout: 'none\n',
+      });
+    }
   });
 
   it('releases unknown calls in bulk, by a filter', async () => {

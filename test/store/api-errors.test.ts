@@ -60,6 +60,19 @@ test('denials are summed by days of a time zone, by team and code, within the gi
   ]);
 });
 
+test('the most frequent groups stand alone, and the others together', async () => {
+  const startsAt = new Date('2026-11-23T23:00:00Z');
+  expect(await ask({ groupBy: ['team', 'code'], top: 1 })).toEqual([
+    expect.objectContaining({ team: A, code: 'insufficient_quota', calls: 1, isOther: false }),
+    { startsAt, team: A, code: 'insufficient_quota', calls: 15, isOther: false },
+    { startsAt, team: null, code: null, calls: 5, isOther: true },
+  ]);
+  expect(await ask({ groupBy: ['code'], top: 2, interval: 'total' })).toMatchObject([
+    { code: 'hold_too_large', calls: 5 },
+    { code: 'insufficient_quota', calls: 16 },
+  ]);
+});
+
 test('errors are summed apart from denials', async () => {
   expect(await ask({ kind: 'error', groupBy: ['code'], interval: 'total' })).toEqual([
     { startsAt: null, team: null, code: 'unknown_price', calls: 7 },

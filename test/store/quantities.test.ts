@@ -74,6 +74,13 @@ describe('what a call used beside text', () => {
         quantities: { audio_seconds: 0.25, images: 2 },
       },
     ]);
+    const dearest = await admin.get('/usage?interval=day&group_by=model&top=1');
+    Usage.parse(dearest);
+    expect(dearest.data.map(({ model, other, quantities }: Json) => [model, other, quantities])).toEqual([
+      ['gpt-realtime', undefined, { input_audio_tokens: 6, audio_seconds: 1.5 }],
+      ['gpt-realtime', undefined, { input_audio_tokens: 2 }],
+      [undefined, true, { audio_seconds: 0.25, images: 2 }],
+    ]);
     const abroad = await admin.get(
       `/usage?interval=month&time_zone=Asia/Tokyo&group_by=team,key&key_id=${key.id}`,
     );

@@ -2,7 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rowsReadBy } from '../../bench/pages/rows.ts';
 import { seededTeamId, seedLedger } from '../../bench/pages/seed.ts';
 import { asId } from '../../src/domain/ids.ts';
-import { readUsage, type UsageQuestion } from '../../src/store/usage.ts';
+import { usd } from '../../src/domain/money.ts';
+import { formatUsd } from '../../src/domain/quantities.ts';
+import { readTagUsage } from '../../src/store/tag-usage.ts';
+import { readUsage, type UsageQuestion, type UsageRow } from '../../src/store/usage.ts';
 import { readWatch } from '../../src/store/watch.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { Random } from '../support/random.ts';
@@ -67,6 +70,104 @@ it.each([1, 2, 3, 4])(
     }
   },
 );
+
+const COUNTS = [
+  'calls',
+  'voidedCalls',
+  'unknownCalls',
+  'inputTokens',
+  'cachedInputTokens',
+  'outputTokens',
+] as const;
+
+type Row = UsageRow & { tag?: string | null };
+const groupOf = ({ team, key, model, operation, department, tag }: Row) =>
+  JSON.stringify([team, key, model, operation, department, tag]);
+
+/** Sums of rows, by their interval and whatever else names them. */
+function added(rows: readonly Row[], nameOf: (row: Row) => string) {
+  return [...Map.groupBy(rows, (row) => `${row.startsAt?.toISOString()} ${nameOf(row)}`)]
+    .map(([name, alike]) => ({
+      name,
+      counts: COUNTS.map((count) => alike.reduce((sum, row) => sum + row[count], 0)),
+      costUsd: formatUsd(alike.reduce((sum, row) => sum + usd(row.costUsd), 0n)),
+      unknownUsd: formatUsd(alike.reduce((sum, row) => sum + usd(row.unknownUsd), 0n)),
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The top groups must be those that cost most, and all else the sum of the others in each interval. */
+function expectTop(all: readonly Row[], top: readonly Row[], most: number, about: string): void {
+  const costs = new Map<string, bigint>();
+  for (const row of all) costs.set(groupOf(row), (costs.get(groupOf(row)) ?? 0n) + usd(row.costUsd));
+  const kept = new Set(top.filter(({ isOther }) => !isOther).map(groupOf));
+  expect(kept.size, about).toBe(Math.min(most, costs.size));
+  const sorted = [...costs.values()].sort((a, b) => (a < b ? 1 : -1));
+  for (const group of kept) expect(costs.get(group)! >= sorted[kept.size - 1]!, about).toBe(true);
+  const nameOf = (row: Row) => (!row.isOther && kept.has(groupOf(row)) ? groupOf(row) : 'other');
+  expect(added(top, nameOf), about).toEqual(added(all, nameOf));
+  expect(
+    new Set(top.map((row) => `${row.startsAt?.getTime()} ${row.isOther ? '' : groupOf(row)}`)).size,
+  ).toBe(top.length);
+}
+
+it.each([1, 2, 3])(
+  'the groups that cost most and the sum of the others are all that there is (seed %i)',
+  async (seed) => {
+    const random = new Random(seed);
+    for (let round = 0; round < 16; round++) {
+      const question = questionOf({
+        groupBy: random.pick([
+          ['team'],
+          ['key'],
+          ['model'],
+          ['team', 'model'],
+          ['key', 'model', 'operation'],
+          ['department'],
+          ['department', 'model'],
+        ] as const),
+        interval: random.pick(['15m', 'hour', 'day', 'week', 'month', 'total']),
+        timeZone: random.pick(['UTC', 'Europe/Berlin', 'Asia/Kolkata', 'America/New_York']),
+        from: random.chance(0.5) ? null : new Date(Math.floor(Date.now() / QUARTER_MS - 900) * QUARTER_MS),
+        teamIds: random.chance(0.3) ? [asId(seededTeamId(1)), asId(seededTeamId(2))] : undefined,
+      });
+      const top = random.pick([1, 2, 5, 100]);
+      const about = JSON.stringify({ ...question, top });
+      const rows = await readUsage(test.database, { ...question, top });
+      expectTop(await readUsage(test.database, question), rows, top, about);
+
+      const ofTag = {
+        ...question,
+        groupBy: random.pick([[], ['team'], ['model'], ['team', 'model']] as const),
+        tag: { name: 'project', value: random.pick([null, null, 'project-007']) },
+        byTag: true,
+      };
+      const tagged = await readTagUsage(test.database, { ...ofTag, top });
+      expectTop(
+        await readTagUsage(test.database, ofTag),
+        tagged,
+        top,
+        `${about} ${JSON.stringify(ofTag.tag)}`,
+      );
+    }
+  },
+  60_000,
+);
+
+it('between groups that cost the same their ids decide, so that the same are kept each time', async () => {
+  const { sql } = test.database;
+  await sql`create table kept as select * from usage_days`;
+  await sql`update usage_days set cost_usd = 0`;
+  try {
+    const question = questionOf({ groupBy: ['key'], interval: 'total', top: 2 });
+    const keys = [...(await sql<{ id: string }[]>`select distinct key_id as id from usage_days order by 1`)];
+    const rows = await readUsage(test.database, question);
+    expect(rows.map(({ key }) => key)).toEqual([keys[0]!.id, keys[1]!.id, null]);
+  } finally {
+    await sql`delete from usage_days`;
+    await sql`insert into usage_days select * from kept`;
+  }
+});
 
 describe('days are read instead of quarters of an hour', () => {
   const to = new Date(Math.floor(Date.now() / QUARTER_MS) * QUARTER_MS);

@@ -1,18 +1,14 @@
-/** What people read of the ledger as sums: balance, usage, denials, errors, overview, and the warnings of budgets. */
+/** What people read of the ledger as sums: balance, overview and the warnings of budgets; and what there is of operations and upstreams. */
 import { z } from 'zod';
 import { OUTCOMES } from '../../domain/outcome.ts';
-import { TAG_NAME } from '../../domain/tags.ts';
 import { CLIENT_GONE, HEALTH_STATES, PROFILES } from '../../domain/upstream.ts';
 import {
-  departmentId,
   id,
   instant,
-  keyId,
   moment,
   money,
   page,
   pageQuery,
-  quantities,
   teamId,
   timeZone,
   tokenCount,
@@ -20,7 +16,6 @@ import {
 } from './fields.ts';
 import { raiseStates } from './raises.ts';
 import { enforcement, meter, subject } from './resources.ts';
-import { tagText } from './tags.ts';
 
 export const Balance = z
   .strictObject({
@@ -70,133 +65,6 @@ export const Balance = z
     ),
   })
   .meta({ id: 'Balance' });
-
-function groups<const Names extends readonly string[]>(names: Names) {
-  return z
-    .string()
-    .default('')
-    .transform((text) =>
-      [...new Set(text.split(',').map((part) => part.trim()))].filter((part) => part !== ''),
-    )
-    .pipe(z.array(z.enum(names, { error: `must be a comma-separated list of ${names.join(', ')}` })))
-    .meta({ description: `Comma-separated: ${names.join(', ')}` });
-}
-
-const range = {
-  interval: z.enum(['15m', 'hour', 'day', 'week', 'month', 'total']).default('day'),
-  time_zone: timeZone.default('UTC'),
-  from: moment.optional().meta({ description: 'Rounded down to the quarter of an hour' }),
-  to: moment.optional().meta({ description: 'Exclusive, rounded up to the quarter of an hour' }),
-};
-const shownRange = {
-  interval: z.string(),
-  time_zone: z.string(),
-  from: instant.nullable(),
-  to: instant.nullable(),
-};
-
-/** Query of self-service: the usage of the calling key. */
-export const SelfServiceUsageQuery = z.strictObject({ group_by: groups(['model', 'operation']), ...range });
-const DIMENSIONS = ['team', 'key', 'model', 'operation', 'department'] as const;
-const GROUPS = `must be a comma-separated list of ${DIMENSIONS.join(', ')}, tag:NAME`;
-const TAG_GROUP = new RegExp(`^tag:${TAG_NAME.source.slice(1)}`);
-
-/** `team,model,tag:project`: what is grouped by, and by the values of which tag (null: of none). */
-const usageGroups = z
-  .string()
-  .default('')
-  .transform((text) => [...new Set(text.split(',').map((part) => part.trim()))].filter((part) => part !== ''))
-  .pipe(
-    z
-      .array(
-        z.union([z.enum(DIMENSIONS, { error: GROUPS }), z.string().regex(TAG_GROUP, GROUPS)], {
-          error: GROUPS,
-        }),
-      )
-      .refine((parts) => parts.filter((part) => TAG_GROUP.test(part)).length <= 1, {
-        error: 'must name one tag at most',
-        abort: true,
-      }),
-  )
-  .transform((parts) => ({
-    dimensions: parts.filter(isDimension),
-    tag: parts.find((part) => TAG_GROUP.test(part))?.slice('tag:'.length) ?? null,
-  }))
-  .meta({ description: `Comma-separated: ${DIMENSIONS.join(', ')}, and tag:NAME` });
-
-function isDimension(part: string): part is (typeof DIMENSIONS)[number] {
-  return DIMENSIONS.some((name) => name === part);
-}
-
-export const UsageQuery = z.strictObject({
-  group_by: usageGroups,
-  ...range,
-  team_id: teamId.optional(),
-  key_id: keyId.optional(),
-  department_id: departmentId
-    .optional()
-    .meta({ description: 'Only calls admitted while their team was in it, or below it' }),
-  tag: tagText.optional(),
-});
-
-const sums = {
-  calls: tokenCount,
-  voided_calls: tokenCount,
-  unknown_calls: tokenCount.meta({ description: 'Calls whose outcome is still unknown' }),
-  input_tokens: tokenCount,
-  cached_input_tokens: tokenCount,
-  cache_write_tokens: tokenCount,
-  output_tokens: tokenCount,
-  reasoning_tokens: tokenCount,
-  quantities: quantities.meta({ description: 'What else was used, by meter, in units; empty by department' }),
-  cost_usd: money.meta({ description: 'With corrections' }),
-  unknown_usd: money,
-};
-
-export const Usage = z
-  .strictObject({
-    ...shownRange,
-    data: z.array(
-      z.strictObject({
-        starts_at: instant.nullable().meta({ description: 'Null for `total`' }),
-        team_id: id.optional(),
-        team_name: z.string().optional(),
-        key_id: id.optional(),
-        key_name: z.string().optional(),
-        department_id: id.nullable().optional().meta({
-          description: 'That of the team when the call was admitted; null: none',
-        }),
-        department_name: z.string().nullable().optional(),
-        model: z.string().optional(),
-        operation: z.string().optional(),
-        tag_name: z.string().optional(),
-        tag_value: z.string().nullable().optional().meta({ description: 'Null: calls without this tag' }),
-        ...sums,
-      }),
-    ),
-  })
-  .meta({ id: 'Usage' });
-
-export const ApiErrorsQuery = z.strictObject({
-  group_by: groups(['team', 'code']),
-  ...range,
-  team_id: teamId.optional(),
-});
-/** Counts of denials, or of errors. */
-export const ApiErrors = z
-  .strictObject({
-    ...shownRange,
-    data: z.array(
-      z.strictObject({
-        starts_at: instant.nullable().meta({ description: 'Null for `total`' }),
-        team_id: id.optional(),
-        team_name: z.string().optional(),
-        code: z.string().optional().meta({ description: 'The error code of the response' }),
-        count: tokenCount,
-      }),
-    ),
-  })
-  .meta({ id: 'ApiErrors' });
 
 const TEAMS_MAX = 100;
 

@@ -1,0 +1,191 @@
+/**
+ * What every sum of rollups is made of, in SQL: the columns, which rows, and to which interval they belong; and the last step,
+ * which adds up the parts of all intervals and, where asked, keeps the dearest groups apart alone.
+ */
+import type { DepartmentId, KeyId, TeamId } from '../domain/ids.ts';
+import { DAY_MS, QUARTER_HOUR_MS, type TimeRange } from '../domain/window.ts';
+import type { Fragment, Sql } from './database.ts';
+import type { UsageInterval } from './usage-plan.ts';
+
+/** Whose calls are summed. */
+export interface UsageOwner {
+  /** Undefined: of all teams. */
+  teamIds: readonly TeamId[] | undefined;
+  keyId?: KeyId | undefined;
+  /** Only calls admitted in it or below it. */
+  departmentId?: DepartmentId | undefined;
+}
+
+const SUMS = {
+  calls: 'calls',
+  voided_calls: 'voidedCalls',
+  unknown_calls: 'unknownCalls',
+  input_tokens: 'inputTokens',
+  cached_input_tokens: 'cachedInputTokens',
+  cache_write_tokens: 'cacheWriteTokens',
+  output_tokens: 'outputTokens',
+  reasoning_tokens: 'reasoningTokens',
+} as const;
+
+const COLUMNS = [...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
+
+/** The columns of sums by their names. */
+export function columnsOf(sql: Sql): Fragment[] {
+  return listed(sql, COLUMNS);
+}
+
+/** Names, one after the other. */
+function listed(sql: Sql, names: readonly string[]): Fragment[] {
+  return names.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}${sql(name)}`);
+}
+
+/** Sums of a table of rollups, by the names of its columns. */
+export function sumsOf(sql: Sql): Fragment[] {
+  return COLUMNS.map((name, place) => {
+    // Counts stay whole numbers of eight bytes, which are added to each other in a fraction of a decimal's time.
+    const sum = name in SUMS ? sql`sum(${sql(name)})::int8` : sql`sum(${sql(name)})`;
+    return sql`${place > 0 ? sql`, ` : sql``}${sum} as ${sql(name)}`;
+  });
+}
+
+/** The counts of all parts of an interval, as a row of the result names them. */
+function countsOf(sql: Sql): Fragment[] {
+  return Object.entries(SUMS).map(
+    ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}, `,
+  );
+}
+
+/** Which sums of the parts are wanted. */
+export interface SumsWanted {
+  /** The columns of the parts between their moment and their sums. */
+  dimensions: readonly string[];
+  /** Those of them that are grouped by; the others are null. */
+  groupBy: readonly string[];
+  /** Only so many groups, of all intervals together those that cost most, and the sum of the others; undefined: all groups. */
+  top: number | undefined;
+  /** At most so many rows. */
+  limit: number;
+}
+
+/**
+ * Adds up the rows of the expression `parts`: `starts_at`, `sign`, `moment`, the dimensions and the sums. Follows `parts`, which
+ * is read twice for the top groups, and so made once. Between groups of one cost their ids decide.
+ */
+export function addedUp(sql: Sql, wanted: SumsWanted): Fragment {
+  const { dimensions, top, limit } = wanted;
+  const sums = sql`${countsOf(sql)}
+    sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"`;
+  const names = listed(sql, dimensions);
+  if (top === undefined) {
+    return sql`
+      select starts_at as "startsAt", ${names}, ${sums} from parts
+      group by starts_at, ${names} having sum(sign * calls) <> 0 order by starts_at, ${names} limit ${limit}`;
+  }
+  const ofTop = dimensions.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}t.${sql(name)}`);
+  return sql`,
+    dearest as (
+      select ${names} from parts group by ${names} having sum(sign * calls) <> 0
+      order by sum(sign * cost_usd) desc, ${names} limit ${top})
+    select starts_at as "startsAt", ${ofTop}, t.is_top is null as "isOther", ${sums}
+    from parts p ${joinTop(sql, sql`select *, true as is_top from dearest`, wanted)}
+    group by starts_at, ${ofTop}, t.is_top having sum(sign * calls) <> 0
+    order by starts_at, t.is_top, ${ofTop} limit ${limit}`;
+}
+
+/** What may be null where it is grouped by: no department, no value of the tag. */
+const NULLABLE: ReadonlySet<string> = new Set(['department', 'tag']);
+
+/** The group among the top ones `t` to which a row `p` belongs, if it belongs to any. */
+export function joinTop(sql: Sql, top: Fragment, { groupBy }: Pick<SumsWanted, 'groupBy'>): Fragment {
+  const isSame = groupBy.map((name) => {
+    const [ofTop, ofPart] = [sql`t.${sql(name)}`, sql`p.${sql(name)}`];
+    // Written so that the join may hash: "is not distinct from" compares each row with each.
+    if (!NULLABLE.has(name)) return sql`and ${ofTop} = ${ofPart}`;
+    return sql`and coalesce(${ofTop}, '') = coalesce(${ofPart}, '') and (${ofTop} is null) = (${ofPart} is null)`;
+  });
+  return sql`left join (${top}) t on true ${isSame}`;
+}
+
+/** The condition that a row is one of the teams and key that are asked for, where any is. */
+export function ofOwner(sql: Sql, { teamIds, keyId }: UsageOwner): Fragment {
+  return sql`${teamIds ? sql`and u.team_id = any(${teamIds}::text[]::uuid[])` : sql``} ${keyId ? sql`and u.key_id = ${keyId}` : sql``}`;
+}
+
+/**
+ * The rows `u` of some ranges of quarters. Of all teams by their ids, so that the index that begins with the team serves:
+ * without, all quarters that there ever were would be read.
+ */
+export function rowsOf(
+  sql: Sql,
+  table: 'usage_rollups' | 'usage_quantities' | 'usage_departments',
+  owner: UsageOwner,
+  ranges: readonly TimeRange[],
+): Fragment {
+  const { departmentId } = owner;
+  // Nothing is asked of the others then.
+  const isBelow = departmentId !== undefined && table === 'usage_departments';
+  const below = isBelow ? sql`and ${departmentId}::uuid = any(u.departments)` : sql``;
+  const ofAll = owner.teamIds ? sql`` : sql`and u.team_id in (select id from teams)`;
+  return sql`${fromQuarters(sql, table, ranges)} ${ofAll} ${ofOwner(sql, owner)} ${below}`;
+}
+
+/** So many quarters are named one by one: of a join with ranges Postgres knows no size, and it reads all that there ever were. */
+const NAMED_QUARTERS_MAX = 10_000;
+/** A range that is longer is one of many rows, whatever is read with it. */
+const SHORT_RANGE_MS = 2 * DAY_MS;
+
+/** The rows `u` of some ranges of quarters, with the first of the conditions. */
+export function fromQuarters(sql: Sql, table: string, ranges: readonly TimeRange[]): Fragment {
+  const quarters = ranges.reduce((sum, { startMs, endMs }) => sum + (endMs - startMs) / QUARTER_HOUR_MS, 0);
+  const areShort = ranges.every(({ startMs, endMs }) => endMs - startMs <= SHORT_RANGE_MS);
+  if (areShort && quarters <= NAMED_QUARTERS_MAX) {
+    const starts = ranges.flatMap(({ startMs, endMs }) =>
+      Array.from({ length: (endMs - startMs) / QUARTER_HOUR_MS }, (_, n) =>
+        at(startMs + n * QUARTER_HOUR_MS),
+      ),
+    );
+    return sql`from ${sql(table)} u where u.bucket_start = any(${starts}::timestamptz[])`;
+  }
+  return sql`from unnest(${ranges.map((each) => at(each.startMs))}::timestamptz[],
+      ${ranges.map((each) => at(each.endMs))}::timestamptz[]) as s (from_at, to_at)
+    join ${sql(table)} u on u.bucket_start >= s.from_at and u.bucket_start < s.to_at
+    where true`;
+}
+
+/** The time range that is asked for, as far as there is any usage; null: there is none. */
+export async function usageRange(
+  sql: Sql,
+  { from, to, teamIds }: { from: Date | null; to: Date | null } & Pick<UsageOwner, 'teamIds'>,
+): Promise<TimeRange | null> {
+  const [row] = await sql<{ first: Date | null; last: Date | null }[]>`
+    select min(day) as first, max(day) as last from usage_days 
+      ${teamIds ? sql`where team_id = any(${teamIds}::text[]::uuid[])` : sql``}`;
+  if (!row?.first || !row.last) return null;
+  const startMs = Math.max(row.first.getTime(), from?.getTime() ?? 0);
+  const endMs = Math.min(row.last.getTime() + DAY_MS, to?.getTime() ?? Number.POSITIVE_INFINITY);
+  return startMs < endMs ? { startMs, endMs } : null;
+}
+
+export function at(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** The moment of a row by which its part is summed first; of a total none, so that its days are one sum each. */
+export function momentOf(sql: Sql, column: 'day' | 'bucket_start', interval: UsageInterval): Fragment {
+  return interval === 'total' ? sql`null::timestamptz as moment, ` : sql`u.${sql(column)} as moment, `;
+}
+
+/**
+ * The moment of a row that is moved: all of one piece of a day have the same, since they move together. A piece lies in the
+ * morning and has the first quarter of the day, or in the evening and has the last.
+ */
+export function movedMoment(sql: Sql): Fragment {
+  const day = sql`date_bin('1 day', u.bucket_start, 'epoch')`;
+  return sql`${day} + case when u.bucket_start < ${day} + interval '12 hours' then interval '0' else interval '23:45' end as moment, `;
+}
+
+/** The start of the interval in which a moment lies; null for a total. */
+export function startOf(sql: Sql, moment: Fragment, interval: UsageInterval, timeZone: string): Fragment {
+  if (interval === 'total') return sql`null::timestamptz`;
+  return interval === '15m' ? moment : sql`date_trunc(${interval}, ${moment}, ${timeZone})`;
+}
