@@ -10,6 +10,7 @@ import type { Database } from '../store/database.ts';
 import { claimNotices, type DueNotice, endNotice } from '../store/notices.ts';
 import type { DeliveryOutcome } from '../telemetry/measurement.ts';
 import { RETRIES_AFTER_MS } from './deliver.ts';
+import { type MailProblem, mailProblem } from './mail-problem.ts';
 import { createWebhook } from './webhook.ts';
 
 export interface SendOptions {
@@ -59,12 +60,6 @@ async function openMail(url: string): Promise<Transporter> {
   return createTransport({ url, ...timeouts, disableFileAccess: true, disableUrlAccess: true });
 }
 
-/** Why an attempt failed, and whether another can succeed. */
-interface Problem {
-  text: string;
-  isFinal: boolean;
-}
-
 async function attempt(
   options: SendOptions,
   mail: Transporter | null,
@@ -94,7 +89,7 @@ async function sendMail(
   mail: Transporter | null,
   { id, recipient, kind }: DueNotice,
   { subject, lines, html }: NoticeMessage,
-): Promise<Problem | null> {
+): Promise<MailProblem | null> {
   if (mail === null || mailFrom === null)
     return { text: 'no mail server is set (TOLLGATE_SMTP_URL, TOLLGATE_MAIL_FROM)', isFinal: false };
   try {
@@ -110,14 +105,7 @@ async function sendMail(
     });
     return null;
   } catch (error) {
-    const { responseCode, code } = error as { responseCode?: unknown; code?: unknown };
-    if (typeof responseCode === 'number')
-      // Of what a server refuses for good (5xx) only its mind about us, not about the mailbox, may change.
-      return {
-        text: `the mail server replied ${responseCode}`,
-        isFinal: responseCode >= 550 && responseCode < 560,
-      };
-    return { text: `the mail server cannot be reached (${String(code ?? 'no connection')})`, isFinal: false };
+    return mailProblem(error);
   }
 }
 
@@ -126,7 +114,7 @@ async function sendWebhook(
   { id, teamId, raisedAt, recipient, facts }: DueNotice,
   message: NoticeMessage,
   signal: AbortSignal,
-): Promise<Problem | null> {
+): Promise<MailProblem | null> {
   const { kind, address: url, secret } = recipient;
   const about = { id, raisedAt, teamId: teamId === ORGANIZATION_ID ? null : teamId };
   const body =
