@@ -33,6 +33,12 @@ const NOT_KEPT = apiError(
   { param: 'edited_text' },
 );
 
+const NO_SUCH_CALL = apiError(
+  'not_found',
+  'call_id: no call with this id has ended. The id is in x-tollgate-request-id',
+  { param: 'call_id' },
+);
+
 export function labelRoutes(app: OpenAPIHono, options: AdminOptions): void {
   const { database, settleNow } = options;
   const summary = 'Say whether the answer of a call was right; your label before is replaced';
@@ -53,7 +59,7 @@ export function labelRoutes(app: OpenAPIHono, options: AdminOptions): void {
     async ({ body, caller }) => {
       await settleNow();
       const event = await findEvent(database.db, asId(body.call_id));
-      if (event === null) return null;
+      if (event === null) return NO_SUCH_CALL;
       return giveLabel(options, event, caller.actor, body);
     },
   );

@@ -114,7 +114,9 @@ async function readRequest<Query extends z.ZodType, Body extends z.ZodType>(
   const body = bodySchema ? await readBody(context, bodySchema) : { data: {} };
   if (isApiError(body)) return body;
   if (isBound && ownerOfBody !== undefined) {
-    const away = awayProblem(context, need, reach, await ownerOfBody(body.data as z.output<Body>));
+    const owner = await ownerOfBody(body.data as z.output<Body>);
+    if (owner === null) return apiError('not_found', 'nothing has the id that the body names');
+    const away = awayProblem(context, need, reach, owner);
     if (away !== null) return away;
   }
   const { data, teams } = query;

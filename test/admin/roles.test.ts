@@ -317,3 +317,20 @@ it('every list shows the admin key both teams, so that leaving one out means som
     }
   }
 });
+
+it('what a body names and is not there is said so, not that the route is missing', async () => {
+  const nowhere = '00000000-0000-4000-8000-000000000000';
+  const label = { call_id: nowhere, label: 'accepted' };
+  const { status, body } = await admin.ask('POST', '/labels', label);
+  expect(status).toBe(404);
+  expect(body).toMatchObject({ error: { code: 'not_found', param: 'call_id' } });
+  const scoped = await tokenOf('admin', inside.team);
+  const limit = { ...limitOf(inside.team), subject: { type: 'key', id: nowhere } };
+  for (const [path, named] of [
+    ['/labels', label],
+    ['/limits', limit],
+  ] as const) {
+    const answer = await askAs(scoped, 'POST', path, named);
+    expect(answer, answer.text).toMatchObject({ status: 404, text: expect.not.stringContaining('POST') });
+  }
+});
