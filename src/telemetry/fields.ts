@@ -1,6 +1,7 @@
 /**
  * Every field name of a call's log line, in one file, because OpenTelemetry's GenAI conventions still move.
- * https://opentelemetry.io/docs/specs/semconv/gen-ai/ (where those have no name: `tollgate.`)
+ * https://opentelemetry.io/docs/specs/semconv/gen-ai/ (where those have no name: `tollgate.`). All are names of release 1.45, by
+ * `@opentelemetry/semantic-conventions` 1.45.0.
  */
 
 import { METER_NAMES, type MeterName, meterDefinition } from '../domain/quantities.ts';

@@ -102,14 +102,15 @@ export interface TracedCall {
   firstByteUs: number | null;
   upstreamUs: number | null;
   upstreamError: UpstreamError | null;
+  stream: boolean;
   /** The caller's header, as it came. */
   traceparent: string | undefined;
 }
 
 /** A request that was not forwarded. */
 export interface StoppedCall {
-  /** Null: none of the known ones. */
-  operation: string | null;
+  /** Names of the operation, as of {@link CallEntry}; null: none of the known ones. */
+  operation: { readonly name: string; readonly otel: string } | null;
   code: string;
   status: number;
   team: string | null;

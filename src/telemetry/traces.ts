@@ -129,7 +129,7 @@ class Traces implements CallTraces {
 
   add(
     entry: CallEntry,
-    { pricedModel, firstByteUs, upstreamUs, upstreamError, traceparent }: TracedCall,
+    { pricedModel, firstByteUs, upstreamUs, upstreamError, stream, traceparent }: TracedCall,
   ): void {
     const endedMs = entry.endedMs;
     const span = this.#tracer.startSpan(
@@ -154,7 +154,9 @@ class Traces implements CallTraces {
     const { tokens, duration, firstToken } = this.#histograms;
     const failed = upstreamError === null ? labels : { ...labels, [FIELDS.errorType]: upstreamError };
     if (upstreamUs !== null) duration.record(upstreamUs / 1e6, failed);
-    if (firstByteUs !== null) firstToken.record(firstByteUs / 1e6, labels);
+    // Any other response arrives whole: its first byte is no first token. And what failed has none.
+    if (firstByteUs !== null && stream && upstreamError === null)
+      firstToken.record(firstByteUs / 1e6, labels);
     const { input_tokens: input, output_tokens: output } = entry.usage ?? {};
     if (input !== undefined) tokens.record(input, { ...labels, 'gen_ai.token.type': 'input' });
     if (output !== undefined) tokens.record(output, { ...labels, 'gen_ai.token.type': 'output' });
@@ -163,7 +165,7 @@ class Traces implements CallTraces {
   addStopped({ operation, code, status, team, stageUs, traceparent }: StoppedCall): void {
     const endedMs = Date.now();
     const span = this.#tracer.startSpan(
-      operation ?? 'unknown operation',
+      operation === null ? 'unknown operation' : spanName(operation.otel, null),
       {
         kind: SpanKind.CLIENT,
         startTime: startedAt(endedMs, stageUs),
@@ -171,7 +173,7 @@ class Traces implements CallTraces {
           [FIELDS.provider]: 'openai',
           [FIELDS.errorType]: code,
           [FIELDS.status]: status,
-          ...(operation === null ? {} : { [FIELDS.api]: operation }),
+          ...(operation === null ? {} : { [FIELDS.operation]: operation.otel, [FIELDS.api]: operation.name }),
           ...(team === null ? {} : { [FIELDS.team]: team }),
           ...stageAttributes(stageUs),
         },

@@ -70,6 +70,7 @@ it('sends a span of each call, below the caller’s, and the metrics of the conv
   const denied = await stack.post(key, '/chat/completions', { ...call, model: 'no-such-model' });
   expect(denied.status).toBe(400);
   await stack.post(key, '/chat/completions', call, { traceparent: `00-${TRACE}-b7ad6b7169203331-00` });
+  await (await stack.post(key, '/responses', { model: 'gpt-4.1', input: 'hello', stream: true })).text();
   await stack.idle();
   await stack.stop();
   await vi.waitFor(() => expect(spans.length).toBeGreaterThan(1), 30_000);
@@ -96,7 +97,10 @@ it('sends a span of each call, below the caller’s, and the metrics of the conv
   expect(spans.filter(({ traceId }) => traceId === TRACE)).toHaveLength(1);
 
   const refused = spans.find(({ status }) => status.code === 2);
+  expect(refused?.name).toBe('chat');
   expect(attributesOf(refused)).toMatchObject({
+    'gen_ai.operation.name': 'chat',
+    'tollgate.operation': 'chat.completions',
     'error.type': 'unknown_price',
     'http.response.status_code': 400,
   });
@@ -109,6 +113,11 @@ it('sends a span of each call, below the caller’s, and the metrics of the conv
     'gen_ai.request.model': 'gpt-4o-mini',
   });
   expect(metrics.get('gen_ai.client.operation.duration')?.[0]).toMatchObject({ count: 2 });
+  // Of the stream alone.
+  const [first, ...others] = metrics.get('gen_ai.server.time_to_first_token') ?? [];
+  expect(first).toMatchObject({ count: 1 });
+  expect(attributesOf(first)['gen_ai.request.model']).toBe('gpt-4.1');
+  expect(others).toEqual([]);
 });
 
 it('calls go on, and the gateway stops, when the collector is away', async () => {

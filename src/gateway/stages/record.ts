@@ -4,6 +4,7 @@
  */
 import { ERRORS } from '../../domain/errors.ts';
 import type { OutcomeName } from '../../domain/outcome.ts';
+import { OPERATIONS } from '../../openai/operations/table.ts';
 import type { CallLines } from '../../telemetry/log.ts';
 import type { StageDurationsUs, UpstreamError } from '../../telemetry/measurement.ts';
 import type { Call, Stopped } from '../call.ts';
@@ -75,7 +76,8 @@ function noteCall(
   if (traces === null) return;
   const traceparent = call.exchange.header('traceparent');
   const { firstByteUs, totalUs: upstreamUs } = response;
-  traces.add(entry, { pricedModel, firstByteUs, upstreamUs, upstreamError, traceparent });
+  const { stream } = reserved;
+  traces.add(entry, { pricedModel, firstByteUs, upstreamUs, upstreamError, stream, traceparent });
 }
 
 /** Whether a call of this outcome gets a line; one that does takes a place of this second. */
@@ -96,7 +98,7 @@ export function recordStopped(deps: GatewayDeps, { call, error, operation, accou
   if (account !== null) deps.counts.add(account.principal.teamId, error.code);
   const { status } = ERRORS[error.code];
   deps.traces?.addStopped({
-    operation,
+    operation: OPERATIONS.find(({ name }) => name === operation) ?? null,
     code: error.code,
     status,
     team: account?.principal.teamName ?? null,
