@@ -1,7 +1,10 @@
 /** A thread that reads how long audio is, one file after the other (audio.ts). */
 import { parentPort } from 'node:worker_threads';
 import { parseBuffer } from 'music-metadata';
+import { lowerPriority } from '../planner/low-priority.ts';
 import type { AudioJob, AudioReply } from './audio.ts';
+
+lowerPriority();
 
 /** Returns the length in seconds, by the file's own header and frames; null: it cannot be read. */
 async function secondsOf(bytes: Uint8Array): Promise<Omit<AudioReply, 'body'>> {

@@ -3,7 +3,10 @@ import { parentPort } from 'node:worker_threads';
 import { ApiError } from '../domain/errors.ts';
 import { OPERATIONS } from '../openai/operations/table.ts';
 import { locateMembers, type ParsedRequest, readRequest } from '../openai/request.ts';
+import { lowerPriority } from '../planner/low-priority.ts';
 import type { ParseJob, ParseReply } from './parse-threads.ts';
+
+lowerPriority();
 
 function read(
   { operation, route, length, bounds, scanned, parts }: ParseJob,

@@ -2,6 +2,9 @@
 import { parentPort } from 'node:worker_threads';
 import { countTrainingFile } from './count-file.ts';
 import type { CountJob } from './fine-tune.ts';
+import { lowerPriority } from './low-priority.ts';
+
+lowerPriority();
 
 export interface CountMessage {
   job: CountJob;

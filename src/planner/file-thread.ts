@@ -5,6 +5,9 @@ import { type Model, makePrice, type PriceFields, RateCards } from '../domain/pr
 import { priceBook, type TrainingPrice } from './book.ts';
 import { EvalRunItems, type EvalRunQuestion } from './eval-run.ts';
 import { FileReader } from './file-count.ts';
+import { lowerPriority } from './low-priority.ts';
+
+lowerPriority();
 
 /** `piece` null: the file has ended. */
 export type FileMessage = BeginFile | { piece: ArrayBuffer | null };
