@@ -105,6 +105,8 @@ export class OidcClient {
       return this.#identityOf({ ...more, ...claims });
     } catch (error) {
       if (error instanceof oidc.AuthorizationResponseError) return 'denied';
+      // It may have moved: the next sign-in asks again what it is.
+      this.#discovered = null;
       this.#onError(error);
       return 'failed';
     }
@@ -115,7 +117,7 @@ export class OidcClient {
   }
 
   #identityOf(claims: Record<string, unknown> & { iss: string; sub: string }): Identity | SignInProblem {
-    const email = claims.email_verified === true ? textOf(claims.email)?.toLowerCase() : undefined;
+    const email = isTrue(claims.email_verified) ? textOf(claims.email)?.toLowerCase() : undefined;
     const { allowedDomains, groupsClaim } = this.#settings;
     const domain = email?.slice(email.lastIndexOf('@') + 1);
     if (allowedDomains !== null && (domain === undefined || !allowedDomains.includes(domain)))
@@ -133,7 +135,7 @@ export class OidcClient {
     };
   }
 
-  /** Asks the provider once what it is, and again after a failure. Null: it is away. */
+  /** Asks the provider once what it is, and again after a failure, also of another request. Null: it is away. */
   async #configuration(): Promise<oidc.Configuration | null> {
     this.#discovered ??= this.#discover();
     try {
@@ -168,6 +170,11 @@ function authOf(secret: string | null, methods: readonly string[] | undefined): 
 
 function isLoopback({ protocol, hostname }: URL): boolean {
   return protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
+}
+
+/** Amazon Cognito's user info says it in a text: https://github.com/zitadel/oidc/issues/137 */
+function isTrue(claim: unknown): boolean {
+  return claim === true || claim === 'true';
 }
 
 /** Returns a claim as a text that may stand in the database and in the audit log; undefined: it is none. */

@@ -174,10 +174,15 @@ describe('web pages', () => {
     expect(answer.headers['access-control-allow-origin']).toBeUndefined();
   });
 
-  it('an allowed page may ask for its balance', async () => {
+  it('an allowed page may ask for its balance, label its calls, and read when to come again', async () => {
     const path = '/v1/tollgate/balance';
     const answer = await send(stack.app.url, { method: 'GET', path, headers: [...bearer(), 'origin', PAGE] });
     expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([200, PAGE]);
+    expect(answer.headers['access-control-expose-headers']).toBe('*');
+    const label = ['origin', PAGE, 'access-control-request-method', 'POST'];
+    const asked = { method: 'OPTIONS', path: '/v1/tollgate/labels', headers: label };
+    const { headers } = await send(stack.app.url, asked);
+    expect(headers['access-control-allow-methods']).toContain('POST');
   });
 });
 

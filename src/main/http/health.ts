@@ -128,7 +128,10 @@ export function createPages(options: PagesOptions): Hono {
   );
   if (config.corsOrigins !== null) {
     const origin = config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins];
-    pages.use(`${SELF_SERVICE_ROOT}/*`, cors({ origin, allowMethods: ['GET'] }));
+    pages.use(
+      `${SELF_SERVICE_ROOT}/*`,
+      cors({ origin, allowMethods: ['GET', 'POST'], exposeHeaders: ['*'] }),
+    );
   }
   const requests = new FreeCalls<KeyId>(config.freeCallsPerMinute, 'A key');
   const countRequest = (keyId: KeyId) => requests.take(keyId, performance.now());
