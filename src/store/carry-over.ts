@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { and, asc, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
 import { limitCounter, NO_SUBJECTS, raiseCounter } from '../domain/counter.ts';
 import { asId, type RaiseId, type TeamId } from '../domain/ids.ts';
-import { usd } from '../domain/money.ts';
+import { PICO_PER_USD, usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { type OpenTimeRange, windowRange } from '../domain/window.ts';
 import { toLimit, toRaise } from './balance.ts';
@@ -87,12 +87,13 @@ async function carryInto(database: Database, row: LimitRow): Promise<boolean> {
 
 /**
  * The most that may be carried into a window: never more than the amount, or what was carried would be carried again, and add up from
- * window to window.
+ * window to window. There is no half of a request or a token.
  */
-function mostOf({ carryOver: rule, amount }: LimitRow): bigint {
+function mostOf({ carryOver: rule, meter, amount }: LimitRow): bigint {
   if (rule === null) return 0n;
   const all = usd(amount);
-  const most = 'maxUsd' in rule ? usd(rule.maxUsd) : (all * BigInt(rule.maxPercent)) / 100n;
+  const part = 'maxUsd' in rule ? usd(rule.maxUsd) : (all * BigInt(rule.maxPercent)) / 100n;
+  const most = meter === 'cost_usd' ? part : part - (part % PICO_PER_USD);
   return most < all ? most : all;
 }
 

@@ -32,12 +32,17 @@ const [ONE, TWO] = [randomUUID(), randomUUID()];
 for (const id of [ONE, TWO]) await registerInstance(first.sql, id);
 
 /** A limit of $10 a day, made on the first of three days. */
-async function dailyLimit(rule: CarryOver, database: Database = first): Promise<LimitRow> {
+async function dailyLimit(
+  rule: CarryOver,
+  database: Database = first,
+  given: Partial<Pick<LimitRow, 'meter' | 'amount'>> = {},
+): Promise<LimitRow> {
   const teamId = await insertTeam(first.sql);
   const limit = await createLimit(database, {
     ...{ name: null, subject: { type: 'team', id: teamId }, teamId: null, models: null, meter: 'cost_usd' },
     ...{ amount: '10.00', window: { type: 'calendar', unit: 'day', timeZone: 'UTC' }, enforcement: 'strict' },
     ...{ maxHold: null, maxUnknown: null, warnAt: null, onExhausted: null, carryOver: rule },
+    ...given,
   });
   if (isApiError(limit)) throw limit;
   return limit;
@@ -135,6 +140,16 @@ test.each([
   expect(await carried(limit)).toEqual([usd('10.00'), usd('10.00')]);
   expect(await borrow(ONE, await budgetOn(limit, 2), '50.00')).toBe(usd('20.00'));
 });
+
+test.each(['requests', 'tokens'] as const)(
+  'of %s whole ones are carried, the other half stays',
+  async (meter) => {
+    const limit = await dailyLimit({ maxPercent: 50 }, first, { meter, amount: '5' });
+    await carryOver(second);
+    expect(await carried(limit)).toEqual([usd('2.00')]);
+    expect(await borrow(ONE, [counterOn(limit, 0)], '50.00')).toBe(usd('3.00'));
+  },
+);
 
 test('what an administrator ended is not carried again, and a limit carries nothing into its first window', async () => {
   const limit = await dailyLimit({ maxUsd: '4.00' });
