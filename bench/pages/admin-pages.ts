@@ -17,6 +17,8 @@ export interface AdminPage {
 
 const GOAL_MS = 300;
 const DAY_MS = 86_400_000;
+/** The series of a chart; a query for these has the others as one row of each interval. */
+const TOP = 'top=8';
 /** No zone that shares its midnight with UTC: there whole days would do. */
 const ZONE = 'time_zone=Europe/Berlin';
 
@@ -28,18 +30,18 @@ export function adminPages(now: Date, team = seededTeamId(1)): AdminPage[] {
   };
   const paths: Record<string, string> = {
     'overview: what was spent, what is left': `/overview?${ZONE}`,
-    'overview: 30 days by team': `/usage?group_by=team&interval=day&${ZONE}&${since(30)}`,
-    'overview: 30 days by model': `/usage?group_by=model&interval=day&${ZONE}&${since(30)}`,
-    'overview: a day by team and hour': `/usage?group_by=team&interval=hour&${ZONE}&${since(1)}`,
-    'overview: 12 months by model': `/usage?group_by=model&interval=month&${ZONE}&${since(365)}`,
-    'overview: denials': `/denials?group_by=code&interval=day&${ZONE}&${since(30)}`,
+    'overview: 30 days by team': `/usage?group_by=team&interval=day&${ZONE}&${since(30)}&${TOP}`,
+    'overview: 30 days by model': `/usage?group_by=model&interval=day&${ZONE}&${since(30)}&${TOP}`,
+    'overview: a day by team and hour': `/usage?group_by=team&interval=hour&${ZONE}&${since(1)}&${TOP}`,
+    'overview: 12 months by model': `/usage?group_by=model&interval=month&${ZONE}&${since(365)}&${TOP}`,
+    'overview: denials': `/denials?group_by=team,code&interval=total&top=12&${since(30)}`,
     'teams: list': '/teams?limit=50',
     'teams: what each spent': `/usage?group_by=team&interval=total&${since(30)}`,
     'team: balance': `/teams/${team}/balance`,
     'team: outlook': `/overview?team_id=${team}&${ZONE}`,
     'team: keys': `/keys?team_id=${team}&limit=100`,
     'team: last calls': `/events?team_id=${team}&order=desc&limit=20`,
-    'team: 30 days by model': `/usage?group_by=model&interval=day&${ZONE}&${since(30)}&team_id=${team}`,
+    'team: 30 days by model': `/usage?group_by=model&interval=day&${ZONE}&${since(30)}&team_id=${team}&${TOP}`,
     'team: unknown outcomes': `/unknown?team_id=${team}&limit=50`,
     'calls: newest': '/events?order=desc&limit=50',
     'calls: of a model': '/events?order=desc&limit=50&model=gpt-4o',
@@ -55,8 +57,10 @@ export function adminPages(now: Date, team = seededTeamId(1)): AdminPage[] {
     'tags: limits': '/limits?subject_type=tag&limit=1000&state=true',
     'tags: 30 days, sums by value': `/usage?group_by=tag:project&interval=total&${ZONE}&${since(30)}`,
     'tags: 12 months, sums by value': `/usage?group_by=tag:project&interval=total&${ZONE}&${since(365)}`,
-    'tags: 30 days of a value by day and team': `/usage?group_by=team&tag=project%3Dproject-007&interval=day&${ZONE}&${since(30)}`,
+    'tags: 30 days of a value by day and team': `/usage?group_by=team&tag=project%3Dproject-007&interval=day&${ZONE}&${since(30)}&${TOP}`,
     'tags: 30 days of a value, by team': `/usage?group_by=team&tag=project%3Dproject-007&interval=total&${ZONE}&${since(30)}`,
+    'tags: 30 days by value and day': `/usage?group_by=tag:project&interval=day&${ZONE}&${since(30)}&${TOP}`,
+    'usage: 30 days by team, every row': `/usage?group_by=team&interval=day&${ZONE}&${since(30)}`,
     'savings: 30 days': `/savings?${since(30)}`,
     'models: 30 days': `/models/report?${since(30)}`,
     'models: 30 days of a tag': `/models/report?tag=project%3Dproject-007&${since(30)}`,

@@ -33,6 +33,31 @@ it('makes one series of what a chart cannot tell apart, and loses nothing by it'
   expect(stack.total).toBe('78.00');
 });
 
+it('puts what came as one sum with what it cannot tell apart, last whatever it amounts to', () => {
+  const others = [0, 1].map((day) => ({ ...point(day, '', '50.00'), series: null }));
+  const named = (count: number) =>
+    Array.from({ length: count }, (_, index) => point(1, `team-${index}`, `${index + 1}.00`));
+  const many = stackOf([...others, ...named(8)], startsMs, 8, 'other');
+  expect(many.series.map(({ name, total }) => [name, total])).toEqual([
+    ...[8, 7, 6, 5, 4, 3, 2].map((place) => [`team-${place - 1}`, `${place}.00`]),
+    ['other', '101.00'],
+  ]);
+  expect(many.series.at(-1)!.amounts).toEqual(['50.00', '51.00', '0.00']);
+  expect(many.total).toBe('136.00');
+  const few = stackOf([...others, ...named(2)], startsMs, 8, 'other');
+  expect(few.series.map(({ name }) => name)).toEqual(['team-1', 'team-0', 'other']);
+});
+
+it('is the same stack from the largest series and the sum of the others as from all', () => {
+  const all = Array.from({ length: 20 }, (_, index) => [
+    point(index % 3, `team-${index}`, `${index + 1}.25`),
+    point(1, `team-${index}`, '0.000000000001'),
+  ]).flat();
+  const isTop = ({ series }: Point) => Number(series?.slice('team-'.length)) >= 12;
+  const top = all.map((each) => (isTop(each) ? each : { ...each, series: null }));
+  expect(stackOf(top, startsMs, 8, 'other')).toEqual(stackOf(all, startsMs, 8, 'other'));
+});
+
 it('adds up rows of one bucket exactly', () => {
   const stack = stackOf([point(0, 'a', '0.1'), point(0, 'a', '0.2')], startsMs, 8, 'other');
   expect(stack.total).toBe('0.30');

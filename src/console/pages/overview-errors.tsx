@@ -1,4 +1,4 @@
-/** Denials or errors in a range, by code and team, most frequent first. */
+/** Denials or errors in a range, by code and team, most frequent first and then the others together. */
 import type { ApiErrors } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
 import { Panel } from '../parts/page.tsx';
@@ -22,7 +22,7 @@ export function ErrorsPanel({ kind, from, range, pollMs }: ErrorsProps) {
   const t = useMessages();
   const format = useFormat();
   const { role } = useSession();
-  const query = { from, interval: 'total', group_by: role !== 'team' ? 'team,code' : 'code' };
+  const query = { from, interval: 'total', group_by: role !== 'team' ? 'team,code' : 'code', top: SHOWN_MAX };
   const counts = useApi<ApiErrors>(kind === 'denial' ? '/denials' : '/errors', query, pollMs);
   const title = kind === 'denial' ? t.overview.denials : t.overview.errors;
   return (
@@ -34,17 +34,25 @@ export function ErrorsPanel({ kind, from, range, pollMs }: ErrorsProps) {
           ) : (
             <Table
               caption={title}
-              rows={[...data].sort((a, b) => b.count - a.count).slice(0, SHOWN_MAX)}
+              rows={[...data].sort(
+                (a, b) => Number(a.other === true) - Number(b.other === true) || b.count - a.count,
+              )}
               keyOf={(row) => `${row.team_id} ${row.code}`}
               columns={[
                 role !== 'team'
-                  ? { key: 'team', label: t.common.team, heads: true, cell: (row) => row.team_name ?? '—' }
+                  ? {
+                      key: 'team',
+                      label: t.common.team,
+                      heads: true,
+                      cell: (row) => (row.other ? t.common.other : (row.team_name ?? '—')),
+                    }
                   : null,
                 {
                   key: 'code',
                   label: t.overview.reason,
                   heads: role !== 'admin',
-                  cell: (row) => t.reasons[row.code ?? ''] ?? row.code,
+                  cell: (row) =>
+                    row.other && role === 'team' ? t.common.other : (t.reasons[row.code ?? ''] ?? row.code),
                 },
                 {
                   key: 'count',

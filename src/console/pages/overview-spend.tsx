@@ -68,6 +68,8 @@ export function SpendPanel({ range, onRange, from, pollMs, teamId, tag }: SpendP
       ...{ interval: step, time_zone: TIME_ZONE, from, team_id: teamId },
       group_by: group === 'tag' ? `tag:${tag?.name}` : group,
       tag: tag && tag.value !== null ? `${tag.name}=${tag.value}` : null,
+      // The others come as one: there may be thousands.
+      top: COLOURS,
     },
     pollMs,
   );
@@ -126,7 +128,7 @@ function Spend({ usage, range, group, asTable, by }: ShownProps) {
   const stack = useMemo(() => {
     const points = usage.data.map((row) => ({
       at: row.starts_at ?? '',
-      series: NAMES[group](row) ?? (group === 'tag' ? t.tags.without : '—'),
+      series: row.other ? null : (NAMES[group](row) ?? (group === 'tag' ? t.tags.without : '—')),
       usd: row.cost_usd,
     }));
     return stackOf(points, rangeOf(range, Date.now()), COLOURS, t.common.other);

@@ -17,8 +17,6 @@ import { BASE } from '../shell/router.ts';
 import { type Range, rangeOf, SpendPanel } from './overview-spend.tsx';
 
 const VALUES_PER_PAGE = 20;
-/** The API returns no more rows; a chart by value needs one of each value and interval. */
-const ROWS_MAX = 10_000;
 const DAY_MS = 86_400_000;
 
 interface SpendProps {
@@ -39,11 +37,9 @@ export function TagSpend({ name, value, rule }: SpendProps) {
   const usage = useApi<Usage>('/usage', { ...query, from });
   const idleFrom = useIdleSince(rule);
   const active = useApi<Usage>(idleFrom === null ? null : '/usage', { ...query, from: idleFrom });
-  const fits = (usage.data?.data.length ?? ROWS_MAX) * starts.length < ROWS_MAX;
-  const chosen = value !== null || fits ? { name, value } : null;
   return (
     <>
-      {chosen && <SpendPanel key={value} range={range} onRange={setRange} from={from} tag={chosen} />}
+      <SpendPanel key={value} range={range} onRange={setRange} from={from} tag={{ name, value }} />
       <Panel
         title={t.tags.spendBy(name)}
         note={rule?.values === null ? t.tags.closedNote(rule.idle_days) : undefined}

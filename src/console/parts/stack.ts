@@ -6,7 +6,8 @@ export type Step = '15m' | 'hour' | 'day' | 'month';
 export interface Point {
   /** When its bucket begins, ISO. */
   at: string;
-  series: string;
+  /** Null: of none that is known by name, but of the others. */
+  series: string | null;
   usd: string;
 }
 
@@ -20,7 +21,7 @@ export interface Series {
 export interface Stack {
   /** When each bucket of the range begins, in milliseconds; also the empty ones. */
   startsMs: number[];
-  /** The largest first; the last one is the sum of those beyond the most that the chart can distinguish. */
+  /** The largest first; the last one is the sum of the others and of those beyond the most that the chart can distinguish. */
   series: Series[];
   totals: string[];
   total: string;
@@ -34,20 +35,24 @@ export function stackOf(
   most: number,
   otherName: string,
 ): Stack {
-  const bySeries = new Map<string, Map<number, string[]>>();
+  const bySeries = new Map<string | null, Map<number, string[]>>();
   for (const { at, series, usd } of points) {
     const amounts = bySeries.get(series) ?? new Map<number, string[]>();
     const ms = Date.parse(at);
     amounts.set(ms, [...(amounts.get(ms) ?? []), usd]);
     bySeries.set(series, amounts);
   }
-  const all = [...bySeries].map(([name, amounts]) =>
-    seriesOf(
-      name,
+  const all = [...bySeries].map(([name, amounts]) => ({
+    isOther: name === null,
+    ...seriesOf(
+      name ?? otherName,
       startsMs.map((ms) => sum(amounts.get(ms) ?? [])),
     ),
+  }));
+  all.sort(
+    (a, b) =>
+      Number(a.isOther) - Number(b.isOther) || compare(b.total, a.total) || a.name.localeCompare(b.name),
   );
-  all.sort((a, b) => compare(b.total, a.total) || a.name.localeCompare(b.name));
   const series =
     all.length <= most ? all : [...all.slice(0, most - 1), merge(all.slice(most - 1), otherName)];
   const totals = startsMs.map((_, index) => sum(series.map(({ amounts }) => amounts[index] ?? ZERO)));
