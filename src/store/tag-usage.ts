@@ -11,6 +11,7 @@ import {
   fromQuarters,
   momentOf,
   movedMoment,
+  noonOf,
   ofOwner,
   rowsOf,
   startOf,
@@ -53,7 +54,7 @@ export async function readTagUsage(
     ${isRestApart ? allOf(sql, question, plan) : sql``}
     parts as (
       select * from tagged
-      ${isRestApart ? sql`union all select starts_at, -sign, moment, team, model, null, ${columnsOf(sql)} from tagged union all select * from whole` : sql``})
+      ${isRestApart ? sql`union all select starts_at, moment, team, model, null, ${columnsOf(sql, 'less')} from tagged union all select * from whole` : sql``})
     ${addedUp(sql, { dimensions: DIMENSIONS, groupBy: byTag ? [...groupBy, 'tag'] : groupBy, top, limit })}`;
   return rows.map((row) => ({ ...row, key: null, operation: null, department: null, quantities: {} }));
 }
@@ -75,14 +76,13 @@ function allOf(sql: Sql, question: TagUsageQuestion, { days, edges, moved }: Usa
 /** The rows of days, edges and moved quarters with the intervals in which they count. */
 function putTogether(sql: Sql, { interval, timeZone }: TagUsageQuestion, prefix: '' | 'all_'): Fragment {
   const ofMoment = startOf(sql, sql`moment`, interval, timeZone);
-  const noon = sql`date_trunc('day', moment, 'UTC') + interval '12 hours'`;
-  const ofNoon = startOf(sql, noon, interval, timeZone);
+  const ofNoon = startOf(sql, noonOf(sql), interval, timeZone);
   const [days, edges, moved] = [sql(`${prefix}days`), sql(`${prefix}edges`), sql(`${prefix}moved`)];
   return sql`
-    select ${ofNoon} as starts_at, 1 as sign, * from ${days}
-    union all select ${ofMoment}, 1, * from ${edges}
-    union all select ${ofMoment}, 1, * from ${moved}
-    union all select ${ofNoon}, -1, * from ${moved}`;
+    select ${ofNoon} as starts_at, * from ${days}
+    union all select ${ofMoment}, * from ${edges}
+    union all select ${ofMoment}, * from ${moved}
+    union all select ${ofNoon}, moment, team, model, tag, ${columnsOf(sql, 'less')} from ${moved}`;
 }
 
 /** Whole days; where no model is asked for, from the sums of all models. Of one value there is an index, and few rows. */

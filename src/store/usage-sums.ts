@@ -29,30 +29,26 @@ const SUMS = {
 
 const COLUMNS = [...Object.keys(SUMS), 'cost_usd', 'unknown_usd'];
 
-/** The columns of sums by their names. */
-export function columnsOf(sql: Sql): Fragment[] {
-  return listed(sql, COLUMNS);
+/** The columns of sums by their names; `less`: to take them away from others. */
+export function columnsOf(sql: Sql, sign: 'more' | 'less' = 'more'): Fragment[] {
+  return COLUMNS.map(
+    (name, place) => sql`${comma(sql, place)}${sign === 'less' ? sql`-` : sql``}${sql(name)}`,
+  );
 }
 
-/** Names, one after the other. */
-function listed(sql: Sql, names: readonly string[]): Fragment[] {
-  return names.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}${sql(name)}`);
+function comma(sql: Sql, place: number): Fragment {
+  return place > 0 ? sql`, ` : sql``;
 }
 
-/** Sums of a table of rollups, by the names of its columns. */
+/**
+ * Sums of a table of rollups, by the names of its columns. Counts are added as floats, which are exact up to 2^53: a sum of
+ * whole numbers of eight bytes is a decimal, which takes many times as long, and hundreds of bytes for each group.
+ */
 export function sumsOf(sql: Sql): Fragment[] {
   return COLUMNS.map((name, place) => {
-    // Counts stay whole numbers of eight bytes, which are added to each other in a fraction of a decimal's time.
-    const sum = name in SUMS ? sql`sum(${sql(name)})::int8` : sql`sum(${sql(name)})`;
-    return sql`${place > 0 ? sql`, ` : sql``}${sum} as ${sql(name)}`;
+    const sum = name in SUMS ? sql`sum(${sql(name)}::float8)` : sql`sum(${sql(name)})`;
+    return sql`${comma(sql, place)}${sum} as ${sql(name)}`;
   });
-}
-
-/** The counts of all parts of an interval, as a row of the result names them. */
-function countsOf(sql: Sql): Fragment[] {
-  return Object.entries(SUMS).map(
-    ([column, name]) => sql`sum(sign * ${sql(column)})::float8 as ${sql(name)}, `,
-  );
 }
 
 /** Which sums of the parts are wanted. */
@@ -68,28 +64,34 @@ export interface SumsWanted {
 }
 
 /**
- * Adds up the rows of the expression `parts`: `starts_at`, `sign`, `moment`, the dimensions and the sums. Follows `parts`, which
- * is read twice for the top groups, and so made once. Between groups of one cost their ids decide.
+ * Adds up the rows of the expression `parts`: `starts_at`, `moment`, the dimensions and the sums. Follows `parts`, which is
+ * read twice for the top groups, and so made once. Between groups of one cost their ids decide.
  */
 export function addedUp(sql: Sql, wanted: SumsWanted): Fragment {
-  const { dimensions, top, limit } = wanted;
-  const sums = sql`${countsOf(sql)}
-    sum(sign * cost_usd)::text as "costUsd", sum(sign * unknown_usd)::text as "unknownUsd"`;
-  const names = listed(sql, dimensions);
-  if (top === undefined) {
+  const { dimensions, groupBy, top, limit } = wanted;
+  const counts = Object.entries(SUMS).map(([column, name]) => sql`sum(${sql(column)}) as ${sql(name)}, `);
+  const sums = sql`${counts} sum(cost_usd)::text as "costUsd", sum(unknown_usd)::text as "unknownUsd"`;
+  // To sort and compare by what is always null takes time.
+  const groups = dimensions.filter((name) => groupBy.includes(name));
+  const shown = (from: Fragment) =>
+    dimensions.map((name) =>
+      groups.includes(name) ? sql`${from}${sql(name)}, ` : sql`null as ${sql(name)}, `,
+    );
+  const by = (from: Fragment) => [sql``, ...groups.map((name) => sql`, ${from}${sql(name)}`)];
+  if (top === undefined || groups.length === 0) {
     return sql`
-      select starts_at as "startsAt", ${names}, ${sums} from parts
-      group by starts_at, ${names} having sum(sign * calls) <> 0 order by starts_at, ${names} limit ${limit}`;
+      select starts_at as "startsAt", ${shown(sql``)} ${sums} from parts
+      group by starts_at ${by(sql``)} having sum(calls) <> 0 order by starts_at ${by(sql``)} limit ${limit}`;
   }
-  const ofTop = dimensions.map((name, place) => sql`${place > 0 ? sql`, ` : sql``}t.${sql(name)}`);
-  return sql`,
-    dearest as (
-      select ${names} from parts group by ${names} having sum(sign * calls) <> 0
-      order by sum(sign * cost_usd) desc, ${names} limit ${top})
-    select starts_at as "startsAt", ${ofTop}, t.is_top is null as "isOther", ${sums}
-    from parts p ${joinTop(sql, sql`select *, true as is_top from dearest`, wanted)}
-    group by starts_at, ${ofTop}, t.is_top having sum(sign * calls) <> 0
-    order by starts_at, t.is_top, ${ofTop} limit ${limit}`;
+  const names = groups.map((name, place) => sql`${comma(sql, place)}${sql(name)}`);
+  const dearest = sql`
+    select ${names}, true as is_top from parts group by ${names} having sum(calls) <> 0
+    order by sum(cost_usd) desc, ${names} limit ${top}`;
+  return sql`
+    select starts_at as "startsAt", ${shown(sql`t.`)} t.is_top is null as "isOther", ${sums}
+    from parts p ${joinTop(sql, dearest, wanted)}
+    group by starts_at, t.is_top ${by(sql`t.`)} having sum(calls) <> 0
+    order by starts_at, t.is_top ${by(sql`t.`)} limit ${limit}`;
 }
 
 /** What may be null where it is grouped by: no department, no value of the tag. */
@@ -103,7 +105,7 @@ export function joinTop(sql: Sql, top: Fragment, { groupBy }: Pick<SumsWanted, '
     if (!NULLABLE.has(name)) return sql`and ${ofTop} = ${ofPart}`;
     return sql`and coalesce(${ofTop}, '') = coalesce(${ofPart}, '') and (${ofTop} is null) = (${ofPart} is null)`;
   });
-  return sql`left join (${top}) t on true ${isSame}`;
+  return sql`left join (${top}) t on true ${[sql``, ...isSame]}`;
 }
 
 /** The condition that a row is one of the teams and key that are asked for, where any is. */
@@ -182,6 +184,11 @@ export function momentOf(sql: Sql, column: 'day' | 'bucket_start', interval: Usa
 export function movedMoment(sql: Sql): Fragment {
   const day = sql`date_bin('1 day', u.bucket_start, 'epoch')`;
   return sql`${day} + case when u.bucket_start < ${day} + interval '12 hours' then interval '0' else interval '23:45' end as moment, `;
+}
+
+/** The noon, in UTC, of the UTC day in which `moment` lies. */
+export function noonOf(sql: Sql): Fragment {
+  return sql`date_bin('1 day', moment, 'epoch') + interval '12 hours'`;
 }
 
 /** The start of the interval in which a moment lies; null for a total. */

@@ -10,6 +10,7 @@ import {
   joinTop,
   momentOf,
   movedMoment,
+  noonOf,
   ofOwner,
   rowsOf,
   startOf,
@@ -76,11 +77,11 @@ export interface UsageRow {
  * the interval of its noon, and the quarters of the smaller piece are moved to the interval that they lie in. For Berlin
  * by day, asked from 06:00 on the 2nd, where a day in UTC begins at 01:00:
  *
- *     starts_at  sign  calls
- *     2nd        1     7      edges: the quarters from 06:00 until the first whole day
- *     3rd        1     96     days: the 3rd in UTC, whose noon lies in Berlin's 3rd
- *     4th        1     4      moved: its quarters from 23:00 on lie in Berlin's 4th …
- *     3rd        -1    4      … and so not in Berlin's 3rd
+ *     starts_at  calls
+ *     2nd            7  edges: the quarters from 06:00 until the first whole day
+ *     3rd           96  days: the 3rd in UTC, whose noon lies in Berlin's 3rd
+ *     4th            4  moved: its quarters from 23:00 on lie in Berlin's 4th …
+ *     3rd           -4  … and so not in Berlin's 3rd
  *
  * Each part is summed by its own moments first: to find the interval of a moment takes longer than to add a row.
  *
@@ -96,12 +97,7 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
   const plan = planUsage(interval, timeZone, range);
   const { edges, days, moved } = isOfDepartment ? NOTHING : plan;
   const startOfMoment = startOf(sql, sql`moment`, interval, timeZone);
-  const startOfNoon = startOf(
-    sql,
-    sql`date_trunc('day', moment, 'UTC') + interval '12 hours'`,
-    interval,
-    timeZone,
-  );
+  const startOfNoon = startOf(sql, noonOf(sql), interval, timeZone);
   const rows = await sql<Omit<UsageRow, 'quantities'>[]>`
     with days as (
       select ${momentOf(sql, 'day', interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)} from usage_days u
@@ -115,12 +111,12 @@ export async function readUsage({ readSql: sql }: Database, question: UsageQuest
       ${rowsOf(sql, 'usage_rollups', question, moved)} group by ${GROUPS(sql)}),
     ${isByDepartment ? sql`${groupedOf(sql, question, plan, startOfMoment, startOfNoon)}, ` : sql``}
     parts as (
-      select ${startOfNoon} as starts_at, 1 as sign, * from days
-      union all select ${startOfMoment}, 1, * from edges
-      union all select ${startOfMoment}, 1, * from moved
-      union all select ${startOfNoon}, -1, * from moved
+      select ${startOfNoon} as starts_at, * from days
+      union all select ${startOfMoment}, * from edges
+      union all select ${startOfMoment}, * from moved
+      union all select ${startOfNoon}, moment, team, key, model, operation, department, ${columnsOf(sql, 'less')} from moved
       ${isByDepartment ? sql`union all select * from grouped` : sql``}
-      ${isOfDepartment || !isByDepartment ? sql`` : sql`union all select starts_at, -sign, moment, team, key, model, operation, null, ${columnsOf(sql)} from grouped`})
+      ${isOfDepartment || !isByDepartment ? sql`` : sql`union all select starts_at, moment, team, key, model, operation, null, ${columnsOf(sql, 'less')} from grouped`})
     ${addedUp(sql, { ...question, dimensions: Object.keys(DIMENSIONS), top: question.top })}`;
   const quantities = isByDepartment ? new Map() : await readQuantities(sql, question, range, rows);
   return rows.map((row) => ({ ...row, quantities: quantities.get(groupOf(row)) ?? {} }));
@@ -166,11 +162,11 @@ function groupedOf(
     grouped_moved as (
       ${by(movedMoment(sql))} ${rowsOf(sql, 'usage_departments', question, moved)} group by ${GROUPS(sql)}),
     grouped as (
-      select ${startOfNoon} as starts_at, 1 as sign, * from grouped_days
-      union all select ${startOfNoon}, 1, * from grouped_rest
-      union all select ${startOfMoment}, 1, * from grouped_edges
-      union all select ${startOfMoment}, 1, * from grouped_moved
-      union all select ${startOfNoon}, -1, * from grouped_moved)`;
+      select ${startOfNoon} as starts_at, * from grouped_days
+      union all select ${startOfNoon}, * from grouped_rest
+      union all select ${startOfMoment}, * from grouped_edges
+      union all select ${startOfMoment}, * from grouped_moved
+      union all select ${startOfNoon}, moment, team, key, model, operation, department, ${columnsOf(sql, 'less')} from grouped_moved)`;
 }
 
 /** The moment and the dimensions, which every part has first. */
@@ -193,7 +189,7 @@ async function readQuantities(
   sums: readonly (Group & { isOther?: boolean })[],
 ) {
   const { interval, timeZone } = question;
-  const isTop = question.top !== undefined;
+  const isTop = question.top !== undefined && question.groupBy.length > 0;
   const names = QUANTITY_DIMENSIONS.map((name) => sql`${isTop ? sql`t` : sql`p`}.${sql(name)}, `);
   const rows = await sql<(Group & { meter: string; amount: number })[]>`
     with p as (
