@@ -9,7 +9,12 @@ import { isUuid } from './route.ts';
 
 /** Returns decimal text of the database (twelve digits after the point) as the API writes it. */
 export function moneyOf(text: string): string {
-  return formatUsd(usd(text));
+  const point = text.length - 13;
+  if (text[point] !== '.') return formatUsd(usd(text));
+  // Without a number in between, since reports have thousands of amounts: all that is left to do is to cut zeros.
+  let end = text.length;
+  while (end > point + 3 && text.endsWith('0', end)) end--;
+  return text.slice(0, end);
 }
 
 export function instantOf(date: Date): string;

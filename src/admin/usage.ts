@@ -112,32 +112,39 @@ interface UsageSelection {
 /** Returns sums of usage, with the names of teams, keys and departments. */
 export async function sumUsage(database: Database, range: ReportRange, selection: UsageSelection) {
   const rows = await readRows(database, range, selection);
-  const teams = await readNames(
-    database,
-    'teams',
-    idsOf(rows, (row) => row.team),
-  );
-  const keys = await readNames(
-    database,
-    'keys',
-    idsOf(rows, (row) => row.key),
-  );
-  const departments = await readNames(
-    database,
-    'departments',
-    idsOf(rows, (row) => row.department),
-  );
+  const namesOf = (which: 'teams' | 'keys' | 'departments', pick: (row: TaggedRow) => string | null) =>
+    readNames(database, which, idsOf(rows, pick));
+  const [teams, keys, departments] = await Promise.all([
+    namesOf('teams', (row) => row.team),
+    namesOf('keys', (row) => row.key),
+    namesOf('departments', (row) => row.department),
+  ]);
+  const startOf = startTexts();
   return reportOf(
     range,
     rows.map((row) => ({
+      starts_at: startOf(row.startsAt),
       ...toSum(row, teams, keys),
-      ...(row.isOther ? { other: true as const } : namesOf(row, selection, departments)),
+      ...(row.isOther ? { other: true as const } : nullableOf(row, selection, departments)),
     })),
   );
 }
 
+/** Starts of intervals as text, each made once: there are thousands of rows of some dozens. */
+function startTexts(): (at: Date | null) => string | null {
+  const texts = new Map<number, string>();
+  return (at) => {
+    if (at === null) return null;
+    const known = texts.get(at.getTime());
+    if (known !== undefined) return known;
+    const text = instantOf(at);
+    texts.set(at.getTime(), text);
+    return text;
+  };
+}
+
 /** What may be null where it is grouped by, and so is named by what is grouped by alone. */
-function namesOf(
+function nullableOf(
   { tag = null, department }: TaggedRow,
   { groupBy, tag: asked }: UsageSelection,
   departments: Map<string, string>,
@@ -187,12 +194,16 @@ function invalid(param: string, why: string): ApiError {
 }
 
 function idsOf<Row>(rows: Row[], pick: (row: Row) => string | null): Set<string> {
-  return new Set(rows.flatMap((row) => pick(row) ?? []));
+  const ids = new Set<string>();
+  for (const row of rows) {
+    const id = pick(row);
+    if (id !== null) ids.add(id);
+  }
+  return ids;
 }
 
 function toSum(row: UsageRow, teams: Map<string, string>, keys: Map<string, string>) {
   return {
-    starts_at: instantOf(row.startsAt),
     ...(row.team !== null ? { team_id: row.team, team_name: teams.get(row.team) ?? '' } : {}),
     ...(row.key !== null ? { key_id: row.key, key_name: keys.get(row.key) ?? '' } : {}),
     ...(row.model !== null ? { model: row.model } : {}),
