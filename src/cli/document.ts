@@ -190,6 +190,11 @@ export function kindsOf(choices: readonly Schema[], schemas: Record<string, Sche
   );
 }
 
+/** Returns where the roles of a list hold; undefined: its items are no roles. */
+export function roleScopeOf(choices: readonly Schema[]): Schema | undefined {
+  return choices.find(({ properties }) => properties?.role && properties.scope)?.properties?.scope;
+}
+
 export function isNullable(schema: Schema, schemas: Record<string, Schema>): boolean {
   const whole = resolved(schema, schemas);
   if (Array.isArray(whole.type)) return whole.type.includes('null');

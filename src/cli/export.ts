@@ -5,7 +5,7 @@ import { readFlags } from './flags.ts';
 import { actionHelp } from './help.ts';
 import { Names } from './names.ts';
 import { findTarget } from './profile.ts';
-import { reporting, save } from './run.ts';
+import { nounOf, reporting, save } from './run.ts';
 import { type CliWorld, WrongLine } from './world.ts';
 
 /** Runs `export KIND [ID] [options]`; returns its exit code. */
@@ -17,8 +17,9 @@ export async function runExport(args: readonly string[], world: CliWorld): Promi
     const target = findTarget({ gateway: at('--gateway'), profile: at('--profile') }, world);
     const api = await fetchApi(target, world);
     const kinds = exportsOf(api);
-    const action = kind === undefined ? undefined : kinds.get(kind);
-    if (action === undefined) {
+    // Calls are events in the admin API; a report in several formats is first of all a table.
+    const action = kind && (kinds.get(kind) ?? kinds.get(nounOf(kind)) ?? kinds.get(`${kind}.csv`));
+    if (!action) {
       const list = overview(kinds);
       if (kind === undefined && wanted) {
         world.stdout(list);

@@ -10,6 +10,7 @@ import {
   type Field,
   isNullable,
   kindsOf,
+  roleScopeOf,
   type Schema,
 } from './document.ts';
 import { WrongLine } from './world.ts';
@@ -130,6 +131,9 @@ export function fieldValue(text: string, schema: Schema, schemas: Api['schemas']
   const kinds = kindsOf(choices, schemas);
   if (kinds.has('lifetime')) return windowOf(text, flag);
   if (kinds.size > 0) return subjectOf(text, [...kinds.keys()], flag);
+  const scope = roleScopeOf(choices);
+  if (scope !== undefined)
+    return roleOf(text, [...kindsOf(alternatives(scope, schemas), schemas).keys()], flag);
   if (isOne('object')) return pairsOf(text, flag);
   if (isOne('string')) return text;
   if (isOne('integer') || isOne('number')) {
@@ -149,6 +153,16 @@ function jsonOf(text: string, flag: string): unknown {
   } catch (error) {
     throw new WrongLine(`${flag} is not valid JSON: ${(error as Error).message}`);
   }
+}
+
+/** `viewer@org`, `team_lead@team:NAME`: it says where it holds, for that is what is easily given too widely. */
+function roleOf(text: string, types: readonly string[], flag: string): object {
+  const at = text.indexOf('@');
+  if (at < 1)
+    throw new WrongLine(
+      `${flag} must be ROLE@SCOPE,…, such as viewer@org or team_lead@team:NAME, found '${text}'`,
+    );
+  return { role: text.slice(0, at), scope: subjectOf(text.slice(at + 1), types, flag) };
 }
 
 /** `name=value,name=value`. */

@@ -1,5 +1,14 @@
 /** The help of the commands for a gateway, made of what its admin API says of itself. Pure. */
-import { type Action, type Api, alternatives, type Field, isNeeded, kindsOf, resolved } from './document.ts';
+import {
+  type Action,
+  type Api,
+  alternatives,
+  type Field,
+  isNeeded,
+  kindsOf,
+  resolved,
+  roleScopeOf,
+} from './document.ts';
 import { COMMON_HELP, flagOf, isSwitch } from './flags.ts';
 
 /** Of one noun: its actions. */
@@ -61,7 +70,8 @@ function wordOf({ schema }: Field, schemas: Api['schemas']): string {
   if (kinds.has('lifetime')) return 'WINDOW';
   if (kinds.has('org')) return 'SUBJECT';
   if (first?.enum && first.enum.length <= 6) return first.enum.join('|');
-  if (choices.some((choice) => choice.type === 'array')) return 'A,B';
+  const list = choices.find((choice) => choice.type === 'array');
+  if (list) return roleScopeOf(alternatives(list.items ?? {}, schemas)) ? 'ROLE@SCOPE,…' : 'A,B';
   if (first?.type === 'object') return 'JSON';
   return first?.type === 'integer' || first?.type === 'number' ? 'N' : 'TEXT';
 }

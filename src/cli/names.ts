@@ -17,6 +17,11 @@ const REFERENCES: Record<string, string> = {
   person_id: 'people',
 };
 
+/** What people call it: a person by the name under which they sign in. */
+function nameOf(noun: string, { name, user_name: userName }: Item): unknown {
+  return noun === 'people' ? userName : name;
+}
+
 /** Stands for the ids of what the file itself makes, until it is made. */
 export class Placeholders {
   readonly #ids = new Map<string, string>();
@@ -56,7 +61,7 @@ export class Names {
     this.#placeholders = placeholders;
   }
 
-  /** Returns the fields with ids for names: in a subject, and in fields such as `team_id`. @throws Failed */
+  /** Returns the fields with ids for names: in a subject, in roles, and in fields such as `team_id`. @throws Failed */
   resolve<Fields extends Item>(fields: Fields): Promise<Fields> {
     return this.#each(fields, (noun, text) => this.idOf(noun, text));
   }
@@ -65,7 +70,8 @@ export class Names {
   named(item: Item): Promise<Item> {
     return this.#each(item, async (noun, id) => {
       const found = (await this.#list(noun)).find((other) => other.id === id);
-      return typeof found?.name === 'string' ? found.name : id;
+      const name = found && nameOf(noun, found);
+      return typeof name === 'string' ? name : id;
     });
   }
 
@@ -77,7 +83,8 @@ export class Names {
     if (UUID.test(text)) return text;
     const items = await this.#list(noun);
     if (!items.every(({ id }) => UUID.test(String(id)))) return text;
-    const ids = items.filter(({ name }) => name === text).map(({ id }) => String(id));
+    const named = noun === 'people' ? text.toLowerCase() : text;
+    const ids = items.filter((item) => nameOf(noun, item) === named).map(({ id }) => String(id));
     const id = ids[0] ?? this.#placeholders.of(noun, text);
     if (id === undefined) throw new Failed(`none of the ${noun} is called '${text}'`);
     if (ids.length > 1)
@@ -92,10 +99,18 @@ export class Names {
     const entries = Object.entries(fields).map(async ([name, value]) => {
       const noun = REFERENCES[name];
       if (noun !== undefined && typeof value === 'string') return [name, await replace(noun, value)];
-      if (name !== 'subject' || !isRecord(value) || typeof value.id !== 'string') return [name, value];
-      // An end user's id is any text of the client's, and stays as it is.
-      const of = REFERENCES[`${value.type}_id`];
-      return [name, of === undefined ? value : { ...value, id: await replace(of, value.id) }];
+      const within = async (subject: unknown) => {
+        if (!isRecord(subject) || typeof subject.id !== 'string') return subject;
+        // An end user's id is any text of the client's, and stays as it is.
+        const of = REFERENCES[`${subject.type}_id`];
+        return of === undefined ? subject : { ...subject, id: await replace(of, subject.id) };
+      };
+      if (name === 'subject') return [name, await within(value)];
+      if (name !== 'roles' || !Array.isArray(value)) return [name, value];
+      const roles = value.map(async (role) =>
+        isRecord(role) ? { ...role, scope: await within(role.scope) } : role,
+      );
+      return [name, await Promise.all(roles)];
     });
     return Object.fromEntries(await Promise.all(entries));
   }

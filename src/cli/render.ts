@@ -124,6 +124,8 @@ export function cellOf(value: unknown): string {
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   if (Array.isArray(value)) {
     if (value.length === 0) return '-';
+    if (value.every(isRole))
+      return shown(value.map(({ role, scope }) => `${role}@${kindCell(scope)}`).join(','));
     return value.every((item) => typeof item !== 'object') ? shown(value.join(',')) : String(value.length);
   }
   if (!isRecord(value)) return shown(String(value));
@@ -137,7 +139,11 @@ export function cellOf(value: unknown): string {
   );
 }
 
-/** Subjects and windows as they are written on the command line. */
+function isRole(value: unknown): value is { role: unknown; scope: Record<string, unknown> } {
+  return isRecord(value) && 'role' in value && isRecord(value.scope);
+}
+
+/** Subjects, scopes and windows as they are written on the command line; of a window that begins elsewhere also where. */
 function kindCell({
   type,
   id,
@@ -146,8 +152,12 @@ function kindCell({
   seconds,
   name,
   value,
+  ...others
 }: Record<string, unknown>): string {
-  if (unit !== undefined) return `${unit}@${zone}`;
+  if (unit !== undefined) {
+    const begin = Object.entries(others).map(([part, number]) => ` ${part}=${number}`);
+    return `${unit}@${zone}${begin.join('')}`;
+  }
   if (seconds !== undefined) return `rolling:${seconds}`;
   if (name !== undefined) return `${type}:${name}${typeof value === 'string' ? `=${value}` : ''}`;
   return typeof id === 'string' ? `${type}:${id}` : String(type);

@@ -20,6 +20,14 @@ export function nounOf(command: string): string {
   return command === 'calls' ? 'events' : command;
 }
 
+/** Words of other tools for the same. */
+const OTHER_WORDS: Record<string, string> = {
+  get: 'show',
+  update: 'change',
+  remove: 'delete',
+  raise: 'create-raises',
+};
+
 const ROWS = 100;
 /** Calls are many, and the newest are what one looks for. */
 const FIRST_QUERY: Record<string, Record<string, string>> = { events: { order: 'desc' } };
@@ -57,9 +65,9 @@ async function act(command: string, args: readonly string[], world: CliWorld): P
   const given = commonFlagsOf(args);
   const target = findTarget(given, world);
   const api = await apiFor(given, target, world);
-  const word = args[0]?.startsWith('-') ? undefined : args[0];
   const actions = api.actions.filter((action) => action.noun === noun);
   if (actions.length === 0) throw new Failed(`this gateway has no ${noun}`);
+  const word = wordOf(args[0], actions);
   const named = actions.filter(({ verb }) => verb === word);
   if (given.help && named.length === 0) {
     world.stdout(nounHelp(command, noun, api));
@@ -80,6 +88,14 @@ async function act(command: string, args: readonly string[], world: CliWorld): P
   const client = createClient(target);
   const request = await requestOf(action, read, client, api);
   return print(action, request, read.common, client, api, world);
+}
+
+/** Returns which action a line asks for, by its own word or another; undefined: none is said. */
+function wordOf(said: string | undefined, actions: readonly Action[]): string | undefined {
+  if (said === undefined || said.startsWith('-')) return undefined;
+  const other = Object.hasOwn(OTHER_WORDS, said) ? OTHER_WORDS[said] : undefined;
+  const isKnown = (word: string | undefined) => actions.some(({ verb }) => verb === word);
+  return !isKnown(said) && isKnown(other) ? other : said;
 }
 
 function verbsOf(actions: readonly Action[]): string {

@@ -132,6 +132,37 @@ describe('lines that are wrong', () => {
     expect(ran.stderr).toContain(message);
   });
 
+  it('names people by their user name, and roles with where they hold', async () => {
+    const made = await cli.json([
+      ...['people', 'create', '--user-name', 'Ada@Example.com'],
+      ...['--roles', 'team_lead@team:Paged 0,viewer@org'],
+    ]);
+    const { id: team } = await cli.json(['teams', 'get', 'Paged 0']);
+    const lead = { role: 'team_lead', scope: { type: 'team', id: team } };
+    expect(made.roles).toEqual([lead, { role: 'viewer', scope: { type: 'org' } }]);
+    const inJson = JSON.stringify([{ role: 'team_lead', scope: { type: 'team', id: 'Paged 0' } }]);
+    const changed = await cli.json(['people', 'update', 'Ada@example.com', '--roles', inJson]);
+    expect(changed).toMatchObject({ id: made.id, roles: [lead] });
+    expect((await cli.run(['people'])).stdout).toContain(`  team_lead@team:${team}  `);
+    expect((await cli.run(['people', 'create', '--help'])).stdout).toContain('--roles ROLE@SCOPE,…');
+    expect(await cli.run(['people', 'change', 'ada@example.com', '--roles', 'viewer'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--roles must be ROLE@SCOPE,…, such as viewer@org'),
+    });
+    expect(await cli.run(['people', 'remove', 'ada@example.com'])).toMatchObject({ code: 0 });
+  });
+
+  it('shows where a window begins, and raises a limit by that word', async () => {
+    const window = '{"type":"calendar","unit":"year","time_zone":"Europe/Berlin","start_month":4}';
+    const rule = ['--subject', 'team:Paged 0', '--meter', 'cost_usd', '--amount', '5', '--name', 'fiscal'];
+    await cli.json(['limits', 'create', ...rule, '--window', window]);
+    expect((await cli.run(['limits', 'get', 'fiscal'])).stdout).toContain('year@Europe/Berlin start_month=4');
+    const until = new Date(Date.now() + 3_600_000).toISOString();
+    const raised = ['limits', 'raise', 'fiscal', '--amount', '1', '--until', until, '--reason', 'trip'];
+    expect(await cli.json(raised)).toMatchObject({ amount: '1.00', reason: 'trip' });
+    await cli.json(['limits', 'delete', 'fiscal']);
+  });
+
   it('says so of a name that several have', async () => {
     const { id } = await cli.json(['teams', 'show', 'Paged 0']);
     for (let n = 0; n < 2; n += 1)
@@ -270,6 +301,9 @@ describe('export', () => {
       'csv',
     ]);
     expect(statement.code).toBe(0);
+    expect((await cli.run(['export', 'calls'])).stdout).toBe(stdout);
+    const charges = ['--from', '2026-11-01', '--to', '2026-12-01'];
+    expect((await cli.run(['export', 'focus', ...charges])).stdout).toMatch(/^BilledCost,/);
     const { stderr } = await cli.run(['export', 'nothing']);
     expect(stderr).toMatch(
       /there is no 'nothing'[\s\S]+ {2}statement ID[\s\S]+ {2}department-statement ID[\s\S]+ {2}labels/,
