@@ -11,7 +11,7 @@ import type { LimitTrust } from './trust.ts';
 
 /** So many failures in a row, and new calls go elsewhere. */
 const FAILURES = 3;
-/** How long until one call is tried again; it doubles with each that fails. */
+/** How long until one call is tried again; it doubles with each try that fails. */
 const AGAIN_MS = 2_000;
 const AGAIN_MAX_MS = 60_000;
 /** The longest that an upstream's own wish to be left alone is kept. */
@@ -63,6 +63,8 @@ export class UpstreamHealth {
   #failuresInARow = 0;
   #restUntilMs = Number.NEGATIVE_INFINITY;
   #againMs = AGAIN_MS;
+  /** A call was sent since it is down, to find out; nothing was heard of it yet. */
+  #isTried = false;
   #firstByteMs: number | null = null;
   #sentMs = Number.NEGATIVE_INFINITY;
   #respondedMs = Number.NEGATIVE_INFINITY;
@@ -112,7 +114,9 @@ export class UpstreamHealth {
 
   /** A call was chosen to go there: of one that is down the next one goes later. */
   chosen(nowMs: number): void {
-    if (this.state === 'down') this.#restUntilMs = nowMs + this.#againMs;
+    if (this.state === 'up') return;
+    this.#restUntilMs = nowMs + this.#againMs;
+    this.#isTried = true;
   }
 
   /** How long a call waits for its first byte, by the calls before it and those that wait now; null: not known. */
@@ -151,12 +155,16 @@ export class UpstreamHealth {
   succeeded(): void {
     this.#failuresInARow = 0;
     this.#againMs = AGAIN_MS;
+    this.#isTried = false;
     this.#restUntilMs = Number.NEGATIVE_INFINITY;
   }
 
   failed(nowMs: number): void {
     this.#failuresInARow++;
     if (this.state === 'up') return;
+    // Of a busy one that dies all calls fail at once: only the first ones say something new, then those that are tried.
+    if (this.#failuresInARow > FAILURES && !this.#isTried) return;
+    this.#isTried = false;
     this.#restUntilMs = nowMs + this.#againMs;
     this.#againMs = Math.min(this.#againMs * 2, AGAIN_MAX_MS);
   }

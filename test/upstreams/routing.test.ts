@@ -121,6 +121,15 @@ describe('an upstream', () => {
     expect(spread([a, b])).toEqual({ a: 50, b: 50 });
   });
 
+  it('that dies with many calls is tried as soon as one that fails three', () => {
+    const health = new UpstreamHealth();
+    for (let failures = 0; failures < 50; failures++) health.failed(0);
+    expect([health.mayTake(1_999), health.mayTake(2_000)]).toEqual([false, true]);
+    health.chosen(2_000);
+    for (let failures = 0; failures < 50; failures++) health.failed(2_000);
+    expect([health.mayTake(5_999), health.mayTake(6_000)]).toEqual([false, true]);
+  });
+
   it('that is at its limit rests for as long as it says, and half a minute at most', () => {
     const health = new UpstreamHealth();
     health.rests(5_000, 0);
