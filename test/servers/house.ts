@@ -93,16 +93,20 @@ export interface Pair {
   usage: Usage | null;
 }
 
-/** Returns a team's calls, oldest first, each beside what the server said. @throws when two have one id, or one request is in no event */
+/** Returns a team's calls, oldest first, each beside what the server said. @throws when two have one id, or one was sent twice */
 export async function pairsOf({ stack, servers }: House, teamId: string): Promise<Pair[]> {
   await stack.idle();
   await stack.settled();
-  const records = servers.flatMap(({ recorder }) => recorder.records);
+  const records = Map.groupBy(
+    servers.flatMap(({ recorder }) => recorder.records),
+    ({ id }) => id,
+  );
   const events = await readEvents(stack, teamId);
+  expect(new Set(events.map(({ id }) => id)).size).toBe(events.length);
+  const sentTwice = events.filter(({ id }) => (records.get(id)?.length ?? 0) > 1);
+  expect(sentTwice.map(({ id }) => id)).toEqual([]);
   return events.map((event) => {
-    const of = records.filter(({ id }) => id === event.id);
-    expect(of.length, `requests of event ${event.id}`).toBeLessThanOrEqual(1);
-    const [record] = of;
+    const [record] = records.get(event.id) ?? [];
     return { event, record, usage: record?.end === 'whole' ? usageOf(record) : null };
   });
 }

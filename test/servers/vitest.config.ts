@@ -8,6 +8,7 @@ export default defineConfig({
     reporters: ['verbose'],
     fileParallelism: false,
     testTimeout: 180_000,
-    hookTimeout: 300_000,
+    // Two servers start one after the other, each within its own limit.
+    hookTimeout: 600_000,
   },
 });
