@@ -100,10 +100,15 @@ export class Names {
       const noun = REFERENCES[name];
       if (noun !== undefined && typeof value === 'string') return [name, await replace(noun, value)];
       const within = async (subject: unknown) => {
-        if (!isRecord(subject) || typeof subject.id !== 'string') return subject;
+        if (!isRecord(subject)) return subject;
+        const { id, team_id: team } = subject;
         // An end user's id is any text of the client's, and stays as it is.
         const of = REFERENCES[`${subject.type}_id`];
-        return of === undefined ? subject : { ...subject, id: await replace(of, subject.id) };
+        return {
+          ...subject,
+          ...(of !== undefined && typeof id === 'string' ? { id: await replace(of, id) } : {}),
+          ...(typeof team === 'string' ? { team_id: await replace('teams', team) } : {}),
+        };
       };
       if (name === 'subject') return [name, await within(value)];
       if (name !== 'roles' || !Array.isArray(value)) return [name, value];

@@ -163,6 +163,15 @@ describe('lines that are wrong', () => {
     await cli.json(['limits', 'delete', 'fiscal']);
   });
 
+  it('knows the team of the values of a tag by its name', async () => {
+    const { id: team } = await cli.json(['teams', 'show', 'Paged 0']);
+    const subject = '{"type":"tag","name":"run","team_id":"Paged 0"}';
+    const rule = ['--subject', subject, '--meter', 'cost_usd', '--amount', '2', '--window', 'lifetime'];
+    const made = await cli.json(['limits', 'create', ...rule]);
+    expect(made.subject).toMatchObject({ type: 'tag', name: 'run', team_id: team });
+    await cli.json(['limits', 'delete', String(made.id)]);
+  });
+
   it('says so of a name that several have', async () => {
     const { id } = await cli.json(['teams', 'show', 'Paged 0']);
     for (let n = 0; n < 2; n += 1)
