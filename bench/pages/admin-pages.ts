@@ -59,7 +59,6 @@ export function adminPages(now: Date, team = seededTeamId(1)): AdminPage[] {
     'tags: 12 months, sums by value': `/usage?group_by=tag:project&interval=total&${ZONE}&${since(365)}`,
     'tags: 30 days of a value by day and team': `/usage?group_by=team&tag=project%3Dproject-007&interval=day&${ZONE}&${since(30)}&${TOP}`,
     'tags: 30 days of a value, by team': `/usage?group_by=team&tag=project%3Dproject-007&interval=total&${ZONE}&${since(30)}`,
-    'tags: 30 days by value and day': `/usage?group_by=tag:project&interval=day&${ZONE}&${since(30)}&${TOP}`,
     'usage: 30 days by team, every row': `/usage?group_by=team&interval=day&${ZONE}&${since(30)}`,
     'savings: 30 days': `/savings?${since(30)}`,
     'models: 30 days': `/models/report?${since(30)}`,

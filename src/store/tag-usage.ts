@@ -50,14 +50,19 @@ export async function readTagUsage(
     with days as (${daysOf(sql, question, plan.days)}),
     edges as (${quarters(sql, question, plan.edges, momentOf(sql, 'bucket_start', question.interval))}),
     moved as (${quarters(sql, question, plan.moved, movedMoment(sql))}),
-    tagged as (${putTogether(sql, question, '')}),
+    tagged as (
+      select starts_at, team, model, tag, ${sumsOf(sql)} from (${putTogether(sql, question, '')}) p group by 1, 2, 3, 4),
     ${isRestApart ? allOf(sql, question, plan) : sql``}
-    parts as (
-      select * from tagged
-      ${isRestApart ? sql`union all select starts_at, moment, team, model, null, ${columnsOf(sql, 'less')} from tagged union all select * from whole` : sql``})
+    parts as (select * from tagged ${isRestApart ? sql`union all ${UNTAGGED(sql)}` : sql``})
     ${addedUp(sql, { dimensions: DIMENSIONS, groupBy: byTag ? [...groupBy, 'tag'] : groupBy, top, limit })}`;
   return rows.map((row) => ({ ...row, key: null, operation: null, department: null, quantities: {} }));
 }
+
+/** Of calls without the tag: all calls, and those with the tag taken away. */
+const UNTAGGED = (sql: Sql) => sql`
+  select * from whole
+  union all select starts_at, team, model, null, ${columnsOf(sql, 'less')}
+  from (select starts_at, team, model, ${sumsOf(sql)} from tagged group by 1, 2, 3) with_tag`;
 
 /** All calls, with a tag or without, as parts without a value. */
 function allOf(sql: Sql, question: TagUsageQuestion, { days, edges, moved }: UsagePlan): Fragment {
@@ -78,11 +83,13 @@ function putTogether(sql: Sql, { interval, timeZone }: TagUsageQuestion, prefix:
   const ofMoment = startOf(sql, sql`moment`, interval, timeZone);
   const ofNoon = startOf(sql, noonOf(sql), interval, timeZone);
   const [days, edges, moved] = [sql(`${prefix}days`), sql(`${prefix}edges`), sql(`${prefix}moved`)];
+  const dimensions = sql`team, model, tag,`;
+  const sums = columnsOf(sql);
   return sql`
-    select ${ofNoon} as starts_at, * from ${days}
-    union all select ${ofMoment}, * from ${edges}
-    union all select ${ofMoment}, * from ${moved}
-    union all select ${ofNoon}, moment, team, model, tag, ${columnsOf(sql, 'less')} from ${moved}`;
+    select ${ofNoon} as starts_at, ${dimensions} ${sums} from ${days}
+    union all select ${ofMoment}, ${dimensions} ${sums} from ${edges}
+    union all select ${ofMoment}, ${dimensions} ${sums} from ${moved}
+    union all select ${ofNoon}, ${dimensions} ${columnsOf(sql, 'less')} from ${moved}`;
 }
 
 /** Whole days; where no model is asked for, from the sums of all models. Of one value there is an index, and few rows. */

@@ -64,7 +64,7 @@ export interface SumsWanted {
 }
 
 /**
- * Adds up the rows of the expression `parts`: `starts_at`, `moment`, the dimensions and the sums. Follows `parts`, which is
+ * Adds up the rows of the expression `parts`: `starts_at`, the dimensions and the sums, whatever else. Follows `parts`, which is
  * read twice for the top groups, and so made once. Between groups of one cost their ids decide.
  */
 export function addedUp(sql: Sql, wanted: SumsWanted): Fragment {
@@ -115,7 +115,8 @@ export function ofOwner(sql: Sql, { teamIds, keyId }: UsageOwner): Fragment {
 
 /**
  * The rows `u` of some ranges of quarters. Of all teams by their ids, so that the index that begins with the team serves:
- * without, all quarters that there ever were would be read.
+ * without, all quarters that there ever were would be read. The offset keeps what is done with the rows apart from how they
+ * are found: to sum them by little, Postgres would else have several processes read all quarters at once.
  */
 export function rowsOf(
   sql: Sql,
@@ -128,7 +129,8 @@ export function rowsOf(
   const isBelow = departmentId !== undefined && table === 'usage_departments';
   const below = isBelow ? sql`and ${departmentId}::uuid = any(u.departments)` : sql``;
   const ofAll = owner.teamIds ? sql`` : sql`and u.team_id in (select id from teams)`;
-  return sql`${fromQuarters(sql, table, ranges)} ${ofAll} ${ofOwner(sql, owner)} ${below}`;
+  return sql`from (
+    select u.* ${fromQuarters(sql, table, ranges)} ${ofAll} ${ofOwner(sql, owner)} ${below} offset 0) u where true`;
 }
 
 /** So many quarters are named one by one: of a join with ranges Postgres knows no size, and it reads all that there ever were. */
