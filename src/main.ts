@@ -41,7 +41,16 @@ function isOwn(name: CommandName): name is keyof typeof COMMANDS {
   return Object.hasOwn(COMMANDS, name);
 }
 
+/** A reader that has enough, such as `head`, leaves: that is no failure, and there is no one to write to any more. */
+function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
+}
+
 function cliWorld(): CliWorld {
+  endWithReader();
   return {
     env: process.env,
     home: homedir(),
@@ -59,6 +68,7 @@ const COMMANDS = {
   demo: async (args) => (await import('./demo.ts')).run(args),
   simulator: async (args) => (await import('./simulator/main.ts')).run(args),
   estimate: async (args) => {
+    endWithReader();
     const { runEstimate } = await import('./main/estimate/run.ts');
     process.exitCode = await runEstimate(args, {
       env: process.env,

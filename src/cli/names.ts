@@ -1,7 +1,7 @@
 /** Names in the place of ids: people know the team Atlas, not its id. */
 import { randomUUID } from 'node:crypto';
 import type { Client } from './client.ts';
-import { type Action, type Api, actionOf } from './document.ts';
+import { type Action, type Api, actionOf, itemSchema } from './document.ts';
 import { listAll } from './lists.ts';
 import { isRecord } from './render.ts';
 import { Failed } from './world.ts';
@@ -81,6 +81,7 @@ export class Names {
    */
   async idOf(noun: string, text: string): Promise<string> {
     if (UUID.test(text)) return text;
+    if (!this.#hasNames(noun)) throw new Failed(`nothing here has a name: use an id, found '${text}'`);
     const items = await this.#list(noun);
     if (!items.every(({ id }) => UUID.test(String(id)))) return text;
     const named = noun === 'people' ? text.toLowerCase() : text;
@@ -118,6 +119,13 @@ export class Names {
       return [name, await Promise.all(roles)];
     });
     return Object.fromEntries(await Promise.all(entries));
+  }
+
+  /** Or ids that are no UUIDs. Of what has neither a list would be read in vain, of calls the whole ledger. */
+  #hasNames(noun: string): boolean {
+    const reply = actionOf(this.#api, noun, 'list')?.reply ?? null;
+    const { id, ...fields } = (reply && itemSchema(reply, this.#api.schemas).properties) ?? {};
+    return id?.format !== 'uuid' || 'name' in fields || 'user_name' in fields;
   }
 
   #list(noun: string): Promise<Item[]> {

@@ -1,9 +1,10 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { remoteCommands } from '../../src/main/command-line.ts';
@@ -126,6 +127,8 @@ describe('lines that are wrong', () => {
     [['limits', 'create', '--window', 'rolling:soon'], 2, '--window must be lifetime'],
     [['limits', 'create', '--subject', 'everyone'], 2, '--subject must begin with one of org'],
     [['keys', 'rotate', 'x', '--grace-seconds', 'long'], 2, '--grace-seconds must be a number'],
+    [['calls', 'show', 'the-last'], 1, "nothing here has a name: use an id, found 'the-last'"],
+    [['recipients', 'delete', 'x'], 1, 'nothing here has a name'],
   ])('%j', async (args, code, message) => {
     const ran = await cli.run(args);
     expect(ran).toMatchObject({ code, stdout: '' });
@@ -333,5 +336,13 @@ describe('the program', () => {
     );
     await expect(run(['plans', 'show', 'nobody'])).rejects.toMatchObject({ code: 1 });
     await expect(run(['plans', 'paint'])).rejects.toMatchObject({ code: 2 });
+  });
+
+  it('ends in peace when its reader has enough', async () => {
+    const env = { ...process.env, TOLLGATE_URL: cli.url, TOLLGATE_ADMIN_KEY: ADMIN_KEY, HOME: cli.home };
+    const child = spawn(process.execPath, ['bin/tollgate.mjs', 'plans'], { env });
+    child.stdout.destroy();
+    const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
+    expect([said, code]).toEqual(['', 0]);
   });
 });
