@@ -82,12 +82,13 @@ export async function readDigest(
   period: { before: Date; from: Date; to: Date },
 ): Promise<DigestFacts> {
   const { before, from, to } = period;
-  const ask = (groupBy: ('model' | 'key')[], interval: 'day' | 'total', since: Date, until: Date) =>
-    readUsage(database, {
+  const ask = async (groupBy: ('model' | 'key')[], interval: 'day' | 'total', since: Date, until: Date) => {
+    const rows = await readUsage(database, {
       ...{ groupBy, interval, timeZone: 'UTC', from: since, to: until, keyId: undefined },
-      teamIds,
-      limit: 1_000,
+      ...{ teamIds, limit: 1_000, top: groupBy.length > 0 ? NAMED_MAX : undefined },
     });
+    return rows.filter(({ isOther }) => !isOther);
+  };
   const [days, models, keys, earlier] = await Promise.all([
     ask([], 'day', from, to),
     ask(['model'], 'total', from, to),

@@ -4,6 +4,7 @@ import { seededTeamId, seedLedger } from '../../bench/pages/seed.ts';
 import { asId } from '../../src/domain/ids.ts';
 import { usd } from '../../src/domain/money.ts';
 import { formatUsd } from '../../src/domain/quantities.ts';
+import { readDigest } from '../../src/store/notice-facts.ts';
 import { readTagUsage } from '../../src/store/tag-usage.ts';
 import { readUsage, type UsageQuestion, type UsageRow } from '../../src/store/usage.ts';
 import { readWatch } from '../../src/store/watch.ts';
@@ -166,6 +167,27 @@ it('between groups that cost the same their ids decide, so that the same are kep
   } finally {
     await sql`delete from usage_days`;
     await sql`insert into usage_days select * from kept`;
+  }
+});
+
+it('a digest names the key that cost most, though a thousand come before it', async () => {
+  const { sql } = test.database;
+  const day = '2020-01-06T00:00:00.000Z';
+  await sql`
+    insert into usage_days select ${seededTeamId(1)}, ${day},
+      case n when 1 then 'ffffffff-0000-4000-8000-000000000000' else ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid end,
+      'm', 'responses', 1, 0, 0, 1, 0, 0, 1, 0, case n when 1 then 9 else 0.001 end, 0 from generate_series(1, 1001) n`;
+  try {
+    const at = (days: number) => new Date(Date.parse(day) + days * 86_400_000);
+    const digest = await readDigest(
+      test.database,
+      { kind: 'weekly', teamIds: undefined, team: null },
+      { before: at(-7), from: at(0), to: at(7) },
+    );
+    expect(digest).toMatchObject({ cost: '10.00', calls: 1001, models: [{ name: 'm', cost: '10.00' }] });
+    expect(digest.keys[0]).toEqual({ name: 'ffffffff-0000-4000-8000-000000000000', cost: '9.00' });
+  } finally {
+    await sql`delete from usage_days where day = ${day}`;
   }
 });
 
