@@ -94,6 +94,7 @@ describe('a configuration without faults', () => {
       webhookAllowPrivate: false,
       otlpEndpoint: null,
       otlpHeaders: null,
+      otlpResource: null,
       traceRatio: 1,
       smtpUrl: null,
       mailFrom: null,

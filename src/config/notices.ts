@@ -6,6 +6,7 @@ import {
   mailSender,
   oneOf,
   percents,
+  resourceAttributes,
   secret,
   share,
   smtpUrl,
@@ -70,6 +71,12 @@ export const NOTICES = {
     null,
     'Headers for the collector, as `name=value,name=value`.',
     secret(3, 'authorization=Bearer%20…'),
+  ),
+  otlpResource: setting(
+    'OTEL_RESOURCE_ATTRIBUTES',
+    null,
+    'What else is said of this gateway there, as `name=value,name=value` (percent-encoded values): `service.name` is `tollgate` unless it stands here.',
+    resourceAttributes('service.name=tollgate-eu,deployment.environment.name=staging'),
   ),
   traceRatio: setting(
     'OTEL_TRACES_SAMPLER_ARG',

@@ -268,3 +268,25 @@ export function domains(example: string): Reader<readonly string[]> {
   };
   return { read, wanted: 'domains such as example.com, separated by commas', example };
 }
+
+/** Attributes as OpenTelemetry writes them: https://opentelemetry.io/docs/specs/otel/resource/sdk/ */
+export function resourceAttributes(example: string): Reader<Readonly<Record<string, string>>> {
+  const read = (text: string) => {
+    const pairs = text
+      .split(',')
+      .filter((pair) => pair.trim() !== '')
+      .map((pair) => /^\s*([^\s=]+)\s*=\s*(.*?)\s*$/.exec(pair));
+    try {
+      return Object.fromEntries(
+        pairs.map((pair) => {
+          const [, name, value] = pair ?? [];
+          if (name === undefined || value === undefined) throw new URIError('no pair');
+          return [decodeURIComponent(name), decodeURIComponent(value)];
+        }),
+      );
+    } catch {
+      return null;
+    }
+  };
+  return { read, wanted: 'name=value pairs with commas between them', example };
+}

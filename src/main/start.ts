@@ -190,13 +190,16 @@ async function openTracesOf(
   { config, version, log, back }: Base,
   instanceId: string,
 ): Promise<CallTraces | null> {
-  const { otlpEndpoint: endpoint, traceRatio: ratio } = config;
+  const { otlpEndpoint: endpoint, otlpResource: attributes, traceRatio: ratio } = config;
   if (endpoint === null) return null;
   const { openTraces } = await import('../telemetry/traces.ts');
   const report = rateLimited((problem) =>
     log.logger.warn({ problem }, 'OpenTelemetry: spans or metrics were lost'),
   );
-  const traces = openTraces({ endpoint, ratio, version, instanceId, onError: report });
+  const traces = openTraces({
+    ...{ endpoint, ratio, version, instanceId, onError: report },
+    attributes: attributes ?? {},
+  });
   back.defer(() => traces.close());
   return traces;
 }

@@ -44,6 +44,8 @@ export interface TracesOptions {
   ratio: number;
   version: string;
   instanceId: string;
+  /** What else is said of this gateway; `service.name` among it. */
+  attributes: Readonly<Record<string, string>>;
   onError(message: string): void;
 }
 
@@ -63,7 +65,8 @@ const FIRST_TOKEN_BUCKETS = [
 ];
 
 /** Starts the SDK; nothing is sent before the first call. */
-export function openTraces({ endpoint, ratio, version, instanceId, onError }: TracesOptions): CallTraces {
+export function openTraces(options: TracesOptions): CallTraces {
+  const { endpoint, ratio, version, instanceId, attributes, onError } = options;
   const ignore = () => {};
   diag.setLogger(
     { error: onError, warn: onError, info: ignore, debug: ignore, verbose: ignore },
@@ -72,6 +75,7 @@ export function openTraces({ endpoint, ratio, version, instanceId, onError }: Tr
   const resource = resourceFromAttributes({
     'service.name': 'tollgate',
     'service.version': version,
+    ...attributes,
     'service.instance.id': instanceId,
   });
   const base = endpoint.replace(/\/$/, '');

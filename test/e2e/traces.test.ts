@@ -26,11 +26,12 @@ interface Point {
 }
 
 interface Exported {
-  resourceSpans?: { scopeSpans: { spans: Span[] }[] }[];
+  resourceSpans?: { resource: { attributes: Attribute[] }; scopeSpans: { spans: Span[] }[] }[];
   resourceMetrics?: { scopeMetrics: { metrics: { name: string; histogram: { dataPoints: Point[] } }[] }[] }[];
 }
 
 const spans: Span[] = [];
+let resource: { attributes: Attribute[] } | undefined;
 const metrics = new Map<string, Point[]>();
 let collector: Server;
 let stack: Stack;
@@ -38,8 +39,10 @@ let stack: Stack;
 beforeAll(async () => {
   collector = createServer(async (request, response) => {
     const body = (await json(request)) as Exported;
-    for (const { scopeSpans } of body.resourceSpans ?? [])
+    for (const { scopeSpans, resource: of } of body.resourceSpans ?? []) {
+      resource = of;
       for (const scope of scopeSpans) spans.push(...scope.spans);
+    }
     for (const { scopeMetrics } of body.resourceMetrics ?? [])
       for (const scope of scopeMetrics)
         for (const { name, histogram } of scope.metrics) metrics.set(name, histogram.dataPoints);
@@ -47,7 +50,12 @@ beforeAll(async () => {
   }).listen(0, '127.0.0.1');
   await new Promise((resolve) => collector.once('listening', resolve));
   const { port } = collector.address() as AddressInfo;
-  stack = await startStack({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}/` } });
+  stack = await startStack({
+    env: {
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}/`,
+      OTEL_RESOURCE_ATTRIBUTES: 'service.name=tollgate-eu, deployment.environment.name=staging%2C%20Berlin,',
+    },
+  });
 });
 afterAll(() => new Promise((resolve) => collector.close(resolve)));
 
@@ -75,6 +83,11 @@ it('sends a span of each call, below the caller’s, and the metrics of the conv
   await stack.stop();
   await vi.waitFor(() => expect(spans.length).toBeGreaterThan(1), 30_000);
 
+  expect(attributesOf(resource)).toMatchObject({
+    'service.name': 'tollgate-eu',
+    'service.version': 'test',
+    'deployment.environment.name': 'staging, Berlin',
+  });
   const span = spans.find(({ traceId }) => traceId === TRACE);
   expect(span).toMatchObject({ name: 'chat gpt-4o-mini', kind: 3, parentSpanId: 'b7ad6b7169203331' });
   const attributes = attributesOf(span);
