@@ -110,7 +110,10 @@ export interface PersonChanger {
   mayRemoveLastOwner: boolean;
 }
 
-/** Changes a person; who is made inactive loses their sessions, and their tokens for good. */
+/**
+ * Changes a person; who is made inactive loses their sessions, and their tokens for good. Who was deleted comes back when made active,
+ * with the roles that are given now alone.
+ */
 export function changePerson(
   database: Database,
   id: PersonId,
@@ -121,15 +124,21 @@ export function changePerson(
     changeCatalog(database, async (tx, now) => {
       const before = await lockedPerson(tx, id, by.check);
       if (before === null || isApiError(before)) return before;
-      if (before.deletedAt) return apiError('conflict', `${before.userName} was deleted`);
-      const after = { ...before, ...defined(change) };
+      if (before.deletedAt && change.active !== true)
+        return apiError('conflict', `${before.userName} was deleted: "active": true brings them back`);
+      const back = before.deletedAt ? { deletedAt: null, roles: [], groups: [] } : {};
+      const after: PersonRow = { ...before, ...back, ...defined(change) };
       const problem =
         (await scopeProblem(tx, change.roles ?? [])) ??
         by.check(await heldRoles(tx, after.roles)) ??
         (await lastOwnerProblem(tx, before, after, by));
       if (problem) return problem;
       if (!after.active) await endAccess(tx, id, now);
-      const [row] = await tx.update(people).set(change).where(eq(people.id, id)).returning();
+      const [row] = await tx
+        .update(people)
+        .set({ ...back, ...defined(change) })
+        .where(eq(people.id, id))
+        .returning();
       return row ?? null;
     }),
   );
@@ -214,8 +223,8 @@ async function unlessTaken<Result>(work: () => Promise<Result>): Promise<Result 
     return await work();
   } catch (error) {
     if (sqlState(error) !== '23505') throw error;
-    return apiError('conflict', 'another person has this user name or external id, or had it', {
-      param: 'user_name',
-    });
+    const who =
+      'another person has this user name or external id, or had it: one who was deleted can be made active';
+    return apiError('conflict', who, { param: 'user_name' });
   }
 }

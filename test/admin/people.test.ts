@@ -81,7 +81,7 @@ describe('a person', () => {
     expect(gone.body).toMatchObject({ active: false, deleted_at: expect.any(String) });
     expect((await admin.get('/people')).data.map(({ id }) => id)).not.toContain(ada.id);
     expect((await admin.get('/people?include_deleted=true')).data.map(({ id }) => id)).toContain(ada.id);
-    expect(await admin.ask('PATCH', `/people/${ada.id}`, { active: true })).toMatchObject({ status: 409 });
+    expect(await admin.ask('PATCH', `/people/${ada.id}`, { active: false })).toMatchObject({ status: 409 });
   });
 
   it('cannot have a role of a team that does not exist', async () => {
@@ -126,6 +126,30 @@ describe('a person', () => {
     expect((await boss.ask('GET', '/teams')).status).toBe(401);
     expect((await askAs(token.token, 'GET', '/teams')).status).toBe(401);
     expect(await admin.get(`/tokens/${token.id}`)).toMatchObject({ revoked_at: expect.any(String) });
+  });
+
+  it('who was deleted comes back as the same person, with the roles that are given then alone', async () => {
+    const clerk = await person({ role: 'finance', scope: ORG });
+    await admin.ask('DELETE', `/people/${clerk.id}`);
+    const again = await admin.ask('POST', '/people', { user_name: clerk.userName });
+    expect(again).toMatchObject({ status: 409, body: { error: { param: 'user_name' } } });
+    expect(await admin.ask('PATCH', `/people/${clerk.id}`, { email: 'x@example.com' })).toMatchObject({
+      status: 409,
+    });
+    const back = await admin.ask('PATCH', `/people/${clerk.id}`, { active: true });
+    expect(back.body).toMatchObject({ id: clerk.id, active: true, deleted_at: null, roles: [], groups: [] });
+    expect((await clerk.ask('GET', '/teams')).status).toBe(401);
+    await admin.ask('DELETE', `/people/${clerk.id}`);
+    const roles = [{ role: 'viewer', scope: ORG }];
+    const given = await admin.ask('PATCH', `/people/${clerk.id}`, { active: true, roles });
+    expect(given.body).toMatchObject({ active: true, roles });
+  });
+
+  it('an admin brings back no owner', async () => {
+    const boss = await person({ role: 'owner', scope: ORG });
+    const clerk = await person({ role: 'admin', scope: ORG });
+    await admin.ask('DELETE', `/people/${boss.id}`);
+    expect((await clerk.ask('PATCH', `/people/${boss.id}`, { active: true })).status).toBe(403);
   });
 
   it('loses a role at once, in the session that is open', async () => {

@@ -187,6 +187,8 @@ describe('signing in through the identity provider', () => {
     expect((await signIn('leaver')).at.search).toBe('?sign_in=inactive');
     await stack.admin('DELETE', `/people/${id}`);
     expect((await signIn('leaver')).at.search).toBe('?sign_in=inactive');
+    await stack.admin('PATCH', `/people/${id}`, { active: true });
+    expect((await (await signIn('leaver')).browser.session())?.person?.id).toBe(id);
   });
 
   it('gives the roles of groups, as the mapping is now and the groups were at the sign-in', async () => {

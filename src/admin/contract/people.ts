@@ -63,7 +63,10 @@ export const PersonChange = z
     display_name: name,
     external_id: externalId.nullable(),
     email: email.nullable(),
-    active: z.boolean().meta({ description: 'False ends all sessions, and revokes the tokens made by them' }),
+    active: z.boolean().meta({
+      description:
+        'False ends all sessions, and revokes the tokens made by them. True brings back who was deleted, without roles',
+    }),
     roles,
   })
   .partial()
