@@ -76,7 +76,7 @@ async function newTeam(stack: Stack, grantUsd: string, changes?: object) {
   if (changes !== undefined) await stack.admin('PATCH', `/teams/${teamId}`, changes);
   await stack.admin('POST', '/grants', { team_id: teamId, amount_usd: grantUsd, max_unknown_usd: grantUsd });
   const { key } = await stack.admin<{ key: string }>('POST', '/keys', { team_id: teamId, name: 'app' });
-  const sdk = new OpenAI({ baseURL: `${stack.app.url}/v1`, apiKey: key, maxRetries: 0, timeout: 120_000 });
+  const sdk = new OpenAI({ baseURL: `${stack.app.url}/v1`, apiKey: key, maxRetries: 0, timeout: 240_000 });
   return { teamId, key, sdk };
 }
 

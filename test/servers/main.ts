@@ -12,7 +12,7 @@ import { KINDS } from './kinds.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const VITEST = fileURLToPath(new URL('../../node_modules/vitest/vitest.mjs', import.meta.url));
 /** With the starts of PyTorch on a busy machine. */
-const STEP_MS = 20 * 60_000;
+const STEP_MS = 30 * 60_000;
 
 interface Step {
   name: string;

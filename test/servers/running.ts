@@ -8,7 +8,7 @@ import type { ServerKind } from './kind.ts';
 import { Recorder } from './recorder.ts';
 
 /** Of a start, with the import of PyTorch on a busy machine. */
-const READY_WITHIN_MS = 240_000;
+const READY_WITHIN_MS = 400_000;
 const OUTPUT_MOST = 20_000;
 
 export class RunningServer {

@@ -7,8 +7,8 @@ export default defineConfig({
     include: ['test/servers/*.servers.ts'],
     reporters: ['verbose'],
     fileParallelism: false,
-    testTimeout: 180_000,
+    testTimeout: 300_000,
     // Two servers start one after the other, each within its own limit.
-    hookTimeout: 600_000,
+    hookTimeout: 900_000,
   },
 });
