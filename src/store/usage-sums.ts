@@ -115,8 +115,8 @@ export function ofOwner(sql: Sql, { teamIds, keyId }: UsageOwner): Fragment {
 
 /**
  * The rows `u` of some ranges of quarters. Of all teams by their ids, so that the index that begins with the team serves:
- * without, all quarters that there ever were would be read. The offset keeps what is done with the rows apart from how they
- * are found: to sum them by little, Postgres would else have several processes read all quarters at once.
+ * without, all quarters that there ever were would be read. Few quarters are looked up team by team, which the offset makes
+ * sure of: for sums of little Postgres would have several processes read all quarters.
  */
 export function rowsOf(
   sql: Sql,
@@ -124,13 +124,20 @@ export function rowsOf(
   owner: UsageOwner,
   ranges: readonly TimeRange[],
 ): Fragment {
-  const { departmentId } = owner;
+  const { departmentId, teamIds } = owner;
   // Nothing is asked of the others then.
   const isBelow = departmentId !== undefined && table === 'usage_departments';
   const below = isBelow ? sql`and ${departmentId}::uuid = any(u.departments)` : sql``;
-  const ofAll = owner.teamIds ? sql`` : sql`and u.team_id in (select id from teams)`;
-  return sql`from (
-    select u.* ${fromQuarters(sql, table, ranges)} ${ofAll} ${ofOwner(sql, owner)} ${below} offset 0) u where true`;
+  const rows = sql`${fromQuarters(sql, table, ranges)} ${below}`;
+  if (namedQuarters(ranges) === null) {
+    const ofAll = teamIds ? sql`` : sql`and u.team_id in (select id from teams)`;
+    return sql`${rows} ${ofAll} ${ofOwner(sql, owner)}`;
+  }
+  const teams = teamIds ? sql`(select distinct unnest(${teamIds}::text[]::uuid[]) as id)` : sql`teams`;
+  return sql`
+    from ${teams} o cross join lateral (
+      select u.* ${rows} and u.team_id = o.id ${ofOwner(sql, { ...owner, teamIds: undefined })} offset 0) u
+    where true`;
 }
 
 /** So many quarters are named one by one: of a join with ranges Postgres knows no size, and it reads all that there ever were. */
@@ -138,18 +145,20 @@ const NAMED_QUARTERS_MAX = 10_000;
 /** A range that is longer is one of many rows, whatever is read with it. */
 const SHORT_RANGE_MS = 2 * DAY_MS;
 
-/** The rows `u` of some ranges of quarters, with the first of the conditions. */
-export function fromQuarters(sql: Sql, table: string, ranges: readonly TimeRange[]): Fragment {
+/** The quarters of some ranges, by when they begin; null: too many to be named. */
+function namedQuarters(ranges: readonly TimeRange[]): string[] | null {
   const quarters = ranges.reduce((sum, { startMs, endMs }) => sum + (endMs - startMs) / QUARTER_HOUR_MS, 0);
   const areShort = ranges.every(({ startMs, endMs }) => endMs - startMs <= SHORT_RANGE_MS);
-  if (areShort && quarters <= NAMED_QUARTERS_MAX) {
-    const starts = ranges.flatMap(({ startMs, endMs }) =>
-      Array.from({ length: (endMs - startMs) / QUARTER_HOUR_MS }, (_, n) =>
-        at(startMs + n * QUARTER_HOUR_MS),
-      ),
-    );
-    return sql`from ${sql(table)} u where u.bucket_start = any(${starts}::timestamptz[])`;
-  }
+  if (!areShort || quarters > NAMED_QUARTERS_MAX) return null;
+  return ranges.flatMap(({ startMs, endMs }) =>
+    Array.from({ length: (endMs - startMs) / QUARTER_HOUR_MS }, (_, n) => at(startMs + n * QUARTER_HOUR_MS)),
+  );
+}
+
+/** The rows `u` of some ranges of quarters, with the first of the conditions. */
+export function fromQuarters(sql: Sql, table: string, ranges: readonly TimeRange[]): Fragment {
+  const starts = namedQuarters(ranges);
+  if (starts !== null) return sql`from ${sql(table)} u where u.bucket_start = any(${starts}::timestamptz[])`;
   return sql`from unnest(${ranges.map((each) => at(each.startMs))}::timestamptz[],
       ${ranges.map((each) => at(each.endMs))}::timestamptz[]) as s (from_at, to_at)
     join ${sql(table)} u on u.bucket_start >= s.from_at and u.bucket_start < s.to_at
