@@ -17,6 +17,8 @@ import { BASE } from '../shell/router.ts';
 import { type Range, rangeOf, SpendPanel } from './overview-spend.tsx';
 
 const VALUES_PER_PAGE = 20;
+/** A chart by value reads sums of each value and interval: of more it would take longer than a page may. */
+const SUMS_MAX = 10_000;
 const DAY_MS = 86_400_000;
 
 interface SpendProps {
@@ -37,9 +39,11 @@ export function TagSpend({ name, value, rule }: SpendProps) {
   const usage = useApi<Usage>('/usage', { ...query, from });
   const idleFrom = useIdleSince(rule);
   const active = useApi<Usage>(idleFrom === null ? null : '/usage', { ...query, from: idleFrom });
+  const fits = (usage.data?.data.length ?? SUMS_MAX) * starts.length < SUMS_MAX;
+  const chosen = value !== null || fits ? { name, value } : null;
   return (
     <>
-      <SpendPanel key={value} range={range} onRange={setRange} from={from} tag={{ name, value }} />
+      {chosen && <SpendPanel key={value} range={range} onRange={setRange} from={from} tag={chosen} />}
       <Panel
         title={t.tags.spendBy(name)}
         note={rule?.values === null ? t.tags.closedNote(rule.idle_days) : undefined}
