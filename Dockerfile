@@ -30,7 +30,7 @@ RUN mkdir /data && chown node:node /data
 RUN mkdir node_modules/.cache && chown node:node node_modules/.cache
 USER node
 # What a start would compile. On another kind of CPU it is compiled anew, into the data folder.
-RUN node --max-semi-space-size=16 --no-allocation-site-pretenuring bin/fill-cache.mjs
+RUN node --max-semi-space-size=16 --no-allocation-site-pretenuring --heap-growing-percent=100 bin/fill-cache.mjs
 VOLUME /data
 EXPOSE 8787
 # Alive, not ready: a gateway that waits for its database must not be restarted for it.

@@ -113,6 +113,7 @@ describe('tollgate on a Node that runs TypeScript', () => {
       '--trace-uncaught',
       '--max-semi-space-size=16',
       '--no-allocation-site-pretenuring',
+      '--heap-growing-percent=100',
     ]);
   });
 
