@@ -1,7 +1,7 @@
-/** Why a mail was not taken, and whether another attempt can succeed. */
+/** Why a notice was not delivered, and whether another attempt can succeed; of mail, by what its server said. */
 import { getSystemErrorName } from 'node:util';
 
-export interface MailProblem {
+export interface DeliveryProblem {
   text: string;
   isFinal: boolean;
 }
@@ -21,7 +21,7 @@ interface MailError {
  * Only what a server says of the mailbox (550 to 559, to RCPT TO) is for good: that it takes no mail from this sender or this
  * address, or wants another password, is mended by people while the mail waits. Names no address: who reads it may not see them.
  */
-export function mailProblem(error: unknown): MailProblem {
+export function mailProblem(error: unknown): DeliveryProblem {
   const { responseCode, command } = error as MailError;
   if (typeof responseCode !== 'number')
     return { text: `the mail server cannot be reached (${reasonOf(error as MailError)})`, isFinal: false };

@@ -10,7 +10,7 @@ import type { Database } from '../store/database.ts';
 import { claimNotices, type DueNotice, endNotice } from '../store/notices.ts';
 import type { DeliveryOutcome } from '../telemetry/measurement.ts';
 import { RETRIES_AFTER_MS } from './deliver.ts';
-import { type MailProblem, mailProblem } from './mail-problem.ts';
+import { type DeliveryProblem, mailProblem } from './mail-problem.ts';
 import { createWebhook } from './webhook.ts';
 
 export interface SendOptions {
@@ -89,7 +89,7 @@ async function sendMail(
   mail: Transporter | null,
   { id, recipient, kind }: DueNotice,
   { subject, lines, html }: NoticeMessage,
-): Promise<MailProblem | null> {
+): Promise<DeliveryProblem | null> {
   if (mail === null || mailFrom === null)
     return { text: 'no mail server is set (TOLLGATE_SMTP_URL, TOLLGATE_MAIL_FROM)', isFinal: false };
   try {
@@ -114,7 +114,7 @@ async function sendWebhook(
   { id, teamId, raisedAt, recipient, facts }: DueNotice,
   message: NoticeMessage,
   signal: AbortSignal,
-): Promise<MailProblem | null> {
+): Promise<DeliveryProblem | null> {
   const { kind, address: url, secret } = recipient;
   const about = { id, raisedAt, teamId: teamId === ORGANIZATION_ID ? null : teamId };
   const body =
