@@ -1,20 +1,16 @@
 /** Usage of calls with a tag: sums of the tags' own rollups, by value, team and model, over any calendar interval. */
 
-import type { TimeRange } from '../domain/window.ts';
 import type { Database, Fragment, Sql } from './database.ts';
 import type { UsageQuestion, UsageRow } from './usage.ts';
-import { planUsage, type UsagePlan } from './usage-plan.ts';
+import { planUsage } from './usage-plan.ts';
 import {
   addedUp,
-  at,
+  allCalls,
   columnsOf,
+  fromDays,
   fromQuarters,
-  momentOf,
-  movedMoment,
-  noonOf,
-  ofOwner,
-  rowsOf,
-  startOf,
+  partsOf,
+  type Source,
   sumsOf,
   usageRange,
 } from './usage-sums.ts';
@@ -46,13 +42,11 @@ export async function readTagUsage(
   const { byTag, tag, groupBy, top, limit } = question;
   const plan = planUsage(question.interval, question.timeZone, range);
   const isRestApart = byTag && tag.value === null;
+  const whole = { dimensions: DIMENSIONS, ...allCalls(sql, question), sum: summing(sql, question, false) };
   const rows = await sql<Omit<TagUsageRow, 'quantities' | 'key' | 'operation' | 'department'>[]>`
-    with days as (${daysOf(sql, question, plan.days)}),
-    edges as (${quarters(sql, question, plan.edges, momentOf(sql, 'bucket_start', question.interval))}),
-    moved as (${quarters(sql, question, plan.moved, movedMoment(sql))}),
-    tagged as (
-      select starts_at, team, model, tag, ${sumsOf(sql)} from (${putTogether(sql, question, '')}) p group by 1, 2, 3, 4),
-    ${isRestApart ? allOf(sql, question, plan) : sql``}
+    with ${partsOf(sql, 'of_tag', question, plan, taggedCalls(sql, question))},
+    tagged as (select starts_at, team, model, tag, ${sumsOf(sql)} from of_tag group by 1, 2, 3, 4),
+    ${isRestApart ? sql`${partsOf(sql, 'whole', question, plan, whole)},` : sql``}
     parts as (select * from tagged ${isRestApart ? sql`union all ${UNTAGGED(sql)}` : sql``})
     ${addedUp(sql, { dimensions: DIMENSIONS, groupBy: byTag ? [...groupBy, 'tag'] : groupBy, top, limit })}`;
   return rows.map((row) => ({ ...row, key: null, operation: null, department: null, quantities: {} }));
@@ -64,49 +58,25 @@ const UNTAGGED = (sql: Sql) => sql`
   union all select starts_at, team, model, null, ${columnsOf(sql, 'less')}
   from (select starts_at, team, model, ${sumsOf(sql)} from tagged group by 1, 2, 3) with_tag`;
 
-/** All calls, with a tag or without, as parts without a value. */
-function allOf(sql: Sql, question: TagUsageQuestion, { days, edges, moved }: UsagePlan): Fragment {
-  const of = (moment: Fragment, rows: Fragment) => sql`
-    select ${moment} ${dimensionsOf(sql, { ...question, byTag: false })} ${sumsOf(sql)} ${rows} group by 1, 2, 3, 4`;
-  const ofDays = sql`
-    from usage_days u where u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}`;
-  const ofQuarters = (ranges: readonly TimeRange[]) => rowsOf(sql, 'usage_rollups', question, ranges);
-  return sql`
-    all_days as (${of(momentOf(sql, 'day', question.interval), ofDays)}),
-    all_edges as (${of(momentOf(sql, 'bucket_start', question.interval), ofQuarters(edges))}),
-    all_moved as (${of(movedMoment(sql), ofQuarters(moved))}),
-    whole as (${putTogether(sql, question, 'all_')}),`;
-}
-
-/** The rows of days, edges and moved quarters with the intervals in which they count. */
-function putTogether(sql: Sql, { interval, timeZone }: TagUsageQuestion, prefix: '' | 'all_'): Fragment {
-  const ofMoment = startOf(sql, sql`moment`, interval, timeZone);
-  const ofNoon = startOf(sql, noonOf(sql), interval, timeZone);
-  const [days, edges, moved] = [sql(`${prefix}days`), sql(`${prefix}edges`), sql(`${prefix}moved`)];
-  const dimensions = sql`team, model, tag,`;
-  const sums = columnsOf(sql);
-  return sql`
-    select ${ofNoon} as starts_at, ${dimensions} ${sums} from ${days}
-    union all select ${ofMoment}, ${dimensions} ${sums} from ${edges}
-    union all select ${ofMoment}, ${dimensions} ${sums} from ${moved}
-    union all select ${ofNoon}, ${dimensions} ${columnsOf(sql, 'less')} from ${moved}`;
-}
-
 /** Whole days; where no model is asked for, from the sums of all models. Of one value there is an index, and few rows. */
-function daysOf(sql: Sql, question: TagUsageQuestion, days: TimeRange): Fragment {
+function taggedCalls(sql: Sql, question: TagUsageQuestion): Source {
   const isOfAllModels = !question.groupBy.includes('model') && question.tag.value === null;
-  return sql`
-    select ${momentOf(sql, 'day', question.interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
-    from ${sql(isOfAllModels ? 'usage_value_days' : 'usage_tag_days')} u
-    where u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofTag(sql, question)} group by 1, 2, 3, 4`;
+  const days = isOfAllModels ? 'usage_value_days' : 'usage_tag_days';
+  return {
+    dimensions: DIMENSIONS,
+    days: (range) => sql`${fromDays(sql, days, range)} ${ofTag(sql, question)}`,
+    quarters: (ranges) => sql`${fromQuarters(sql, 'usage_tags', ranges)} ${ofTag(sql, question)}`,
+    sum: summing(sql, question, question.byTag),
+  };
 }
 
-function dimensionsOf(sql: Sql, { groupBy, byTag }: TagUsageQuestion): Fragment[] {
-  return [
-    groupBy.includes('team') ? sql`u.team_id as team, ` : sql`null as team, `,
-    groupBy.includes('model') ? sql`u.model, ` : sql`null as model, `,
-    byTag ? sql`u.value as tag, ` : sql`null as tag, `,
-  ];
+/** Adds up rows `u` by their moment and the dimensions. */
+function summing(sql: Sql, { groupBy }: TagUsageQuestion, byTag: boolean): Source['sum'] {
+  const team = groupBy.includes('team') ? sql`u.team_id as team` : sql`null as team`;
+  const model = groupBy.includes('model') ? sql`u.model` : sql`null as model`;
+  const tag = byTag ? sql`u.value as tag` : sql`null as tag`;
+  return (moment, rows) =>
+    sql`select ${moment} ${team}, ${model}, ${tag}, ${sumsOf(sql)} ${rows} group by 1, 2, 3, 4`;
 }
 
 /** Indexes begin with the team, so all teams are named. */
@@ -115,15 +85,4 @@ function ofTag(sql: Sql, { teamIds, tag: { name, value } }: TagUsageQuestion): F
     ? sql`and u.team_id = any(${teamIds}::text[]::uuid[])`
     : sql`and u.team_id in (select id from teams)`;
   return sql`${ofTeams} and u.name = ${name} ${value === null ? sql`` : sql`and u.value = ${value}`}`;
-}
-
-function quarters(
-  sql: Sql,
-  question: TagUsageQuestion,
-  ranges: readonly TimeRange[],
-  moment: Fragment,
-): Fragment {
-  return sql`
-    select ${moment} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
-    ${fromQuarters(sql, 'usage_tags', ranges)} ${ofTag(sql, question)} group by 1, 2, 3, 4`;
 }

@@ -1,11 +1,11 @@
 /**
- * What every sum of rollups is made of, in SQL: the columns, which rows, and to which interval they belong; and the last step,
- * which adds up the parts of all intervals and, where asked, keeps the dearest groups apart alone.
+ * What every sum of rollups is made of, in SQL: the columns, which rows, and to which interval they belong; how the rows of a plan
+ * become parts of intervals; and the last step, which adds up the parts and, where asked, keeps the dearest groups apart alone.
  */
 import type { DepartmentId, KeyId, TeamId } from '../domain/ids.ts';
 import { DAY_MS, QUARTER_HOUR_MS, type TimeRange } from '../domain/window.ts';
 import type { Fragment, Sql } from './database.ts';
-import type { UsageInterval } from './usage-plan.ts';
+import type { UsageInterval, UsagePlan } from './usage-plan.ts';
 
 /** Whose calls are summed. */
 export interface UsageOwner {
@@ -165,6 +165,11 @@ export function fromQuarters(sql: Sql, table: string, ranges: readonly TimeRange
     where true`;
 }
 
+/** The rows `u` of a range of whole UTC days, with the first of the conditions. */
+export function fromDays(sql: Sql, table: string, { startMs, endMs }: TimeRange): Fragment {
+  return sql`from ${sql(table)} u where u.day >= ${at(startMs)} and u.day < ${at(endMs)}`;
+}
+
 /** The time range that is asked for, as far as there is any usage; null: there is none. */
 export async function usageRange(
   sql: Sql,
@@ -179,7 +184,7 @@ export async function usageRange(
   return startMs < endMs ? { startMs, endMs } : null;
 }
 
-export function at(ms: number): string {
+function at(ms: number): string {
   return new Date(ms).toISOString();
 }
 
@@ -192,7 +197,7 @@ export function momentOf(sql: Sql, column: 'day' | 'bucket_start', interval: Usa
  * The moment of a row that is moved: all of one piece of a day have the same, since they move together. A piece lies in the
  * morning and has the first quarter of the day, or in the evening and has the last.
  */
-export function movedMoment(sql: Sql): Fragment {
+function movedMoment(sql: Sql): Fragment {
   const day = sql`date_bin('1 day', u.bucket_start, 'epoch')`;
   return sql`${day} + case when u.bucket_start < ${day} + interval '12 hours' then interval '0' else interval '23:45' end as moment, `;
 }
@@ -206,4 +211,50 @@ export function noonOf(sql: Sql): Fragment {
 export function startOf(sql: Sql, moment: Fragment, interval: UsageInterval, timeZone: string): Fragment {
   if (interval === 'total') return sql`null::timestamptz`;
   return interval === '15m' ? moment : sql`date_trunc(${interval}, ${moment}, ${timeZone})`;
+}
+
+/** What of a plan is read, by days and by quarters, and how some of it is added up. */
+export interface Source {
+  /** The columns between the moment and the sums. */
+  dimensions: readonly string[];
+  days(range: TimeRange): Fragment;
+  quarters(ranges: readonly TimeRange[]): Fragment;
+  /** Selects the moment, the dimensions and the sums of such rows. */
+  sum(moment: Fragment, rows: Fragment): Fragment;
+}
+
+/** Of all calls of the owner. */
+export function allCalls(sql: Sql, owner: UsageOwner): Pick<Source, 'days' | 'quarters'> {
+  return {
+    days: (range) => sql`${fromDays(sql, 'usage_days', range)} ${ofOwner(sql, owner)}`,
+    quarters: (ranges) => rowsOf(sql, 'usage_rollups', owner, ranges),
+  };
+}
+
+/**
+ * The expression `name`, with those that it needs: the sums of a plan as parts of intervals, `starts_at` first. Each piece is summed
+ * by its own moments first: to find the interval of a moment takes longer than to add a row. What is moved is taken away from the
+ * interval that has the noon of its day.
+ */
+export function partsOf(
+  sql: Sql,
+  name: string,
+  { interval, timeZone }: { interval: UsageInterval; timeZone: string },
+  plan: UsagePlan,
+  { dimensions, days, quarters, sum }: Source,
+): Fragment {
+  const [ofDays, ofEdges, ofMoved] = [sql(`${name}_days`), sql(`${name}_edges`), sql(`${name}_moved`)];
+  const ofMoment = startOf(sql, sql`moment`, interval, timeZone);
+  const ofNoon = startOf(sql, noonOf(sql), interval, timeZone);
+  const names = dimensions.map((each) => sql`${sql(each)}, `);
+  const sums = columnsOf(sql);
+  return sql`
+    ${ofDays} as (${sum(momentOf(sql, 'day', interval), days(plan.days))}),
+    ${ofEdges} as (${sum(momentOf(sql, 'bucket_start', interval), quarters(plan.edges))}),
+    ${ofMoved} as (${sum(movedMoment(sql), quarters(plan.moved))}),
+    ${sql(name)} as (
+      select ${ofNoon} as starts_at, ${names} ${sums} from ${ofDays}
+      union all select ${ofMoment}, ${names} ${sums} from ${ofEdges}
+      union all select ${ofMoment}, ${names} ${sums} from ${ofMoved}
+      union all select ${ofNoon}, ${names} ${columnsOf(sql, 'less')} from ${ofMoved})`;
 }

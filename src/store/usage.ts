@@ -5,14 +5,16 @@ import type { Database, Fragment, Sql } from './database.ts';
 import { planUsage, type UsageInterval, type UsagePlan } from './usage-plan.ts';
 import {
   addedUp,
-  at,
+  allCalls,
   columnsOf,
+  fromDays,
   joinTop,
   momentOf,
-  movedMoment,
   noonOf,
   ofOwner,
+  partsOf,
   rowsOf,
+  type Source,
   startOf,
   sumsOf,
   type UsageOwner,
@@ -21,7 +23,7 @@ import {
 
 export type { UsageInterval } from './usage-plan.ts';
 
-const DIMENSIONS = {
+const COLUMNS = {
   team: 'team_id',
   key: 'key_id',
   model: 'model',
@@ -29,7 +31,8 @@ const DIMENSIONS = {
   /** The one of the call's team, which is the first of those that it bears. */
   department: 'departments',
 } as const;
-export type UsageDimension = keyof typeof DIMENSIONS;
+export type UsageDimension = keyof typeof COLUMNS;
+const DIMENSIONS = Object.keys(COLUMNS) as UsageDimension[];
 
 export interface UsageQuestion extends UsageOwner {
   groupBy: readonly UsageDimension[];
@@ -83,94 +86,72 @@ export interface UsageRow {
  *     4th            4  moved: its quarters from 23:00 on lie in Berlin's 4th …
  *     3rd           -4  … and so not in Berlin's 3rd
  *
- * Each part is summed by its own moments first: to find the interval of a moment takes longer than to add a row.
- *
  * By department, the sums by departments come on top, and the same is taken away from what has none. Of the calls in one
  * department their sums are all that is read.
  */
 export async function readUsage({ readSql: sql }: Database, question: UsageQuestion): Promise<UsageRow[]> {
   const range = await usageRange(sql, question);
   if (range === null) return [];
-  const { interval, timeZone } = question;
   const isOfDepartment = question.departmentId !== undefined;
   const isByDepartment = isOfDepartment || question.groupBy.includes('department');
-  const plan = planUsage(interval, timeZone, range);
-  const { edges, days, moved } = isOfDepartment ? NOTHING : plan;
-  const startOfMoment = startOf(sql, sql`moment`, interval, timeZone);
-  const startOfNoon = startOf(sql, noonOf(sql), interval, timeZone);
+  const plan = planUsage(question.interval, question.timeZone, range);
+  const source = { dimensions: DIMENSIONS, ...allCalls(sql, question), sum: summing(sql, question) };
+  const rest = sql`select starts_at, team, key, model, operation, null, ${columnsOf(sql, 'less')} from grouped`;
   const rows = await sql<Omit<UsageRow, 'quantities'>[]>`
-    with days as (
-      select ${momentOf(sql, 'day', interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)} from usage_days u
-      where u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}
-      group by ${GROUPS(sql)}),
-    edges as (
-      select ${momentOf(sql, 'bucket_start', interval)} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
-      ${rowsOf(sql, 'usage_rollups', question, edges)} group by ${GROUPS(sql)}),
-    moved as (
-      select ${movedMoment(sql)} ${dimensionsOf(sql, question)} ${sumsOf(sql)}
-      ${rowsOf(sql, 'usage_rollups', question, moved)} group by ${GROUPS(sql)}),
-    ${isByDepartment ? sql`${groupedOf(sql, question, plan, startOfMoment, startOfNoon)}, ` : sql``}
+    with ${isOfDepartment ? sql`` : sql`${partsOf(sql, 'whole', question, plan, source)},`}
+    ${isByDepartment ? sql`${groupedOf(sql, question, plan)},` : sql``}
     parts as (
-      select ${startOfNoon} as starts_at, * from days
-      union all select ${startOfMoment}, * from edges
-      union all select ${startOfMoment}, * from moved
-      union all select ${startOfNoon}, moment, team, key, model, operation, department, ${columnsOf(sql, 'less')} from moved
-      ${isByDepartment ? sql`union all select * from grouped` : sql``}
-      ${isOfDepartment || !isByDepartment ? sql`` : sql`union all select starts_at, moment, team, key, model, operation, null, ${columnsOf(sql, 'less')} from grouped`})
-    ${addedUp(sql, { ...question, dimensions: Object.keys(DIMENSIONS), top: question.top })}`;
+      ${isOfDepartment ? sql`` : sql`select * from whole`}
+      ${isOfDepartment || !isByDepartment ? sql`` : sql`union all ${rest} union all`}
+      ${isByDepartment ? sql`select * from grouped` : sql``})
+    ${addedUp(sql, { ...question, dimensions: DIMENSIONS, top: question.top })}`;
   const quantities = isByDepartment ? new Map() : await readQuantities(sql, question, range, rows);
   return rows.map((row) => ({ ...row, quantities: quantities.get(groupOf(row)) ?? {} }));
 }
-
-const NOTHING: UsagePlan = { edges: [], days: { startMs: 0, endMs: 0 }, moved: [] };
 
 /**
  * The expression `grouped`: what calls in departments used, put together like the sums of all calls. A day of a team of which
  * the sums by day differ from those of all its calls is read by quarters: its team was in no department for a while, or a
  * release without such sums wrote some of them.
  */
-function groupedOf(
-  sql: Sql,
-  question: UsageQuestion,
-  { edges, days, moved }: UsagePlan,
-  startOfMoment: Fragment,
-  startOfNoon: Fragment,
-): Fragment {
-  const { departmentId } = question;
+function groupedOf(sql: Sql, question: UsageQuestion, plan: UsagePlan): Fragment {
+  const { departmentId, interval, timeZone } = question;
   const below = departmentId === undefined ? sql`` : sql`and ${departmentId}::uuid = any(u.departments)`;
-  const by = (moment: Fragment) => sql`
-    select ${moment} ${dimensionsOf(sql, question, 'usage_departments')} ${sumsOf(sql)}`;
-  const of = (moment: 'day' | 'bucket_start') => by(momentOf(sql, moment, question.interval));
-  const inDays = sql`u.day >= ${at(days.startMs)} and u.day < ${at(days.endMs)} ${ofOwner(sql, question)}`;
+  const inDays = (table: string) => sql`${fromDays(sql, table, plan.days)} ${ofOwner(sql, question)}`;
+  const ofDays = inDays('usage_department_days');
+  const sum = summing(sql, question, 'usage_departments');
+  const source = {
+    dimensions: DIMENSIONS,
+    days: () => sql`${ofDays} ${below} and (u.team_id, u.day) not in (select team_id, day from checked)`,
+    quarters: (ranges: readonly TimeRange[]) => rowsOf(sql, 'usage_departments', question, ranges),
+    sum,
+  };
+  const rest = sql`
+    from checked c join usage_departments u on u.team_id = c.team_id and u.bucket_start >= c.day
+      and u.bucket_start < c.day + interval '1 day'
+    where true ${ofOwner(sql, question)} ${below}`;
   return sql`
     checked as (
       select team_id, day from (
-        select u.team_id, u.day, u.calls, u.unknown_calls, u.cost_usd from usage_days u where ${inDays}
+        select u.team_id, u.day, u.calls, u.unknown_calls, u.cost_usd ${inDays('usage_days')}
         union all
-        select u.team_id, u.day, -u.calls, -u.unknown_calls, -u.cost_usd from usage_department_days u where ${inDays}) u
+        select u.team_id, u.day, -u.calls, -u.unknown_calls, -u.cost_usd ${ofDays}) u
       group by 1, 2 having sum(calls) <> 0 or sum(unknown_calls) <> 0 or sum(cost_usd) <> 0),
-    grouped_days as (
-      ${of('day')} from usage_department_days u
-      where ${inDays} ${below} and (u.team_id, u.day) not in (select team_id, day from checked) group by ${GROUPS(sql)}),
-    grouped_rest as (
-      ${of('bucket_start')} from checked c
-        join usage_departments u on u.team_id = c.team_id and u.bucket_start >= c.day
-          and u.bucket_start < c.day + interval '1 day'
-      where true ${ofOwner(sql, question)} ${below} group by ${GROUPS(sql)}),
-    grouped_edges as (
-      ${of('bucket_start')} ${rowsOf(sql, 'usage_departments', question, edges)} group by ${GROUPS(sql)}),
-    grouped_moved as (
-      ${by(movedMoment(sql))} ${rowsOf(sql, 'usage_departments', question, moved)} group by ${GROUPS(sql)}),
+    ${partsOf(sql, 'known', question, plan, source)},
+    rest as (${sum(momentOf(sql, 'bucket_start', interval), rest)}),
     grouped as (
-      select ${startOfNoon} as starts_at, * from grouped_days
-      union all select ${startOfNoon}, * from grouped_rest
-      union all select ${startOfMoment}, * from grouped_edges
-      union all select ${startOfMoment}, * from grouped_moved
-      union all select ${startOfNoon}, moment, team, key, model, operation, department, ${columnsOf(sql, 'less')} from grouped_moved)`;
+      select * from known
+      union all select ${startOf(sql, noonOf(sql), interval, timeZone)}, team, key, model, operation, department, ${columnsOf(sql)}
+      from rest)`;
 }
 
-/** The moment and the dimensions, which every part has first. */
-const GROUPS = (sql: Sql) => sql`1, 2, 3, 4, 5, 6`;
+/** Adds up rows `u` by their moment and the dimensions. */
+function summing(sql: Sql, question: UsageQuestion, table?: 'usage_departments'): Source['sum'] {
+  const dimensions = dimensionsOf(sql, question, table);
+  return (moment, rows) =>
+    sql`select ${moment} ${dimensions} ${sumsOf(sql)} ${rows} group by 1, 2, 3, 4, 5, 6`;
+}
+
 type Group = Pick<UsageRow, 'startsAt' | UsageDimension>;
 
 /** NUL separates: no text of Postgres has one. There are thousands of rows, so this is not JSON, which takes ten times as long. */
@@ -222,9 +203,9 @@ function topOf(sql: Sql, sums: readonly (Group & { isOther?: boolean })[]): Frag
 
 /** What is grouped by, as columns; null for what is not, and for departments where the table has none. */
 function dimensionsOf(sql: Sql, { groupBy }: UsageQuestion, table?: 'usage_departments'): Fragment[] {
-  return Object.entries(DIMENSIONS).map(([name, column]) => {
-    if (!groupBy.includes(name as UsageDimension)) return sql`null as ${sql(name)}, `;
-    if (name !== 'department') return sql`u.${sql(column)} as ${sql(name)}, `;
+  return DIMENSIONS.map((name) => {
+    if (!groupBy.includes(name)) return sql`null as ${sql(name)}, `;
+    if (name !== 'department') return sql`u.${sql(COLUMNS[name])} as ${sql(name)}, `;
     return table === undefined ? sql`null as department, ` : sql`u.departments[1]::text as department, `;
   });
 }
