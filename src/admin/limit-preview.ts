@@ -1,4 +1,4 @@
-/** Route: what a limit would errorResponse, before it is made. */
+/** Route: what a limit would have denied today, before it is made. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';

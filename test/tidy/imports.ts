@@ -16,18 +16,16 @@ interface Import {
 
 const TYPES_OF = (room: string) => `type:${room}`;
 const LOWER_FLOORS = [
-  ...[
-    'domain',
-    'openai',
-    'store',
-    'telemetry',
-    'config',
-    'admission',
-    'ledger',
-    'auth',
-    'upstreams',
-    'planner',
-  ],
+  'domain',
+  'openai',
+  'store',
+  'telemetry',
+  'config',
+  'admission',
+  'ledger',
+  'auth',
+  'upstreams',
+  'planner',
 ];
 
 /**
