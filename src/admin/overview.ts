@@ -3,9 +3,9 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { defined } from '../domain/defined.ts';
 import type { PicoUsd } from '../domain/money.ts';
-import { type BurnRate, type Outlook, outlookOf, spentUntil } from '../domain/outlook.ts';
+import { type BurnRate, type Outlook, outlookOf, paceRange, spentUntil } from '../domain/outlook.ts';
 import { formatUsd } from '../domain/quantities.ts';
-import { DAY_MS, QUARTER_HOUR_MS, windowRange } from '../domain/window.ts';
+import { windowRange } from '../domain/window.ts';
 import { readCredit, readTeamBudgets, type TeamBudgets } from '../store/budgets.ts';
 import { clock } from '../store/changes.ts';
 import { type OverviewRanges, readSpend, type TeamSpend } from '../store/overview.ts';
@@ -13,7 +13,6 @@ import { Overview, OverviewQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { route } from './route.ts';
 
-const RECENT_MS = 7 * DAY_MS;
 const TEAMS_SHOWN = 20;
 
 export function overviewRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
@@ -63,16 +62,16 @@ export function overviewRoute(app: OpenAPIHono, { database, settleNow }: AdminOp
 
 /** Returns the time ranges of the overview; days and months begin at midnight in the query's time zone. */
 function rangesAt(nowMs: number, timeZone: string): { ranges: OverviewRanges; monthEndMs: number } {
-  const endMs = Math.ceil((nowMs + 1) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
+  const recent = paceRange(nowMs);
+  const { endMs } = recent;
   const month = windowRange({ type: 'calendar', unit: 'month', timeZone }, nowMs);
   const previous = windowRange({ type: 'calendar', unit: 'month', timeZone }, month.startMs - 1);
   const today = windowRange({ type: 'calendar', unit: 'day', timeZone }, nowMs);
-  const recentMs = Math.floor((nowMs - RECENT_MS) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
   const ranges = {
     month: { startMs: month.startMs, endMs },
     previousMonth: { startMs: previous.startMs, endMs: month.startMs },
     today: { startMs: today.startMs, endMs },
-    recent: { startMs: recentMs, endMs },
+    recent,
   };
   return { ranges, monthEndMs: defined(month.endMs, 'the end of the month') };
 }

@@ -6,6 +6,7 @@ import { amountText } from './amount.ts';
 import { METERS } from './limit.ts';
 import { usd } from './money.ts';
 import type { DigestFacts, Language, NoticeFacts } from './notice.ts';
+import { DAY_MS } from './window.ts';
 
 export interface NoticeMessage {
   subject: string;
@@ -154,8 +155,6 @@ function partsOf(facts: NoticeFacts, words: Words): Parts {
   }
 }
 
-const DAY_MS = 86_400_000;
-
 function digestParts(facts: DigestFacts, words: Words): Parts {
   const { kind, cost, before, calls, days, models, keys } = facts;
   const last = new Date(Date.parse(facts.to) - DAY_MS).toISOString().slice(0, 10);
@@ -241,18 +240,17 @@ function chartOf({ title, rows }: Rows): string {
 }
 
 function escaped(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
+  return slackText(text).replaceAll('"', '&quot;');
 }
 
-/** Returns the body for a webhook of Slack; names are escaped, so that none can notify a channel. */
+/** Returns a text as Slack shows it unchanged: no name in it can notify a channel. */
+export function slackText(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
+
+/** Returns the body for a webhook of Slack. */
 export function slackBody({ subject, lines }: NoticeMessage): string {
-  const plain = (text: string) =>
-    text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-  return JSON.stringify({ text: plain([`*${subject}*`, ...lines].join('\n')) });
+  return JSON.stringify({ text: slackText([`*${subject}*`, ...lines].join('\n')) });
 }
 
 /** Returns the body for a webhook of Microsoft Teams: one adaptive card. Markdown of names is shown as it is. */

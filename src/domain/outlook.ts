@@ -1,6 +1,6 @@
 /** Outlook: what a team has left, its tightest budget, and when it runs out at its burn rate. Pure. */
 import type { PicoUsd } from './money.ts';
-import { DAY_MS } from './window.ts';
+import { DAY_MS, QUARTER_HOUR_MS, type TimeRange } from './window.ts';
 
 /** A budget of a team, as far as an outlook needs it. */
 interface TeamBudget {
@@ -27,6 +27,16 @@ export interface Outlook {
   exhaustsAtMs: number | null;
   /** The budget with the largest share used, of any meter. */
   tightest: { source: 'limit' | 'grant'; id: string; usedRatio: number; resetsAtMs: number | null } | null;
+}
+
+const PACE_MS = 7 * DAY_MS;
+
+/** Returns the time whose spending is taken to go on: the last seven days, in whole quarters of an hour, as sums are kept. */
+export function paceRange(nowMs: number): TimeRange {
+  return {
+    startMs: Math.floor((nowMs - PACE_MS) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS,
+    endMs: Math.ceil((nowMs + 1) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS,
+  };
 }
 
 /** A forecast that reaches further is none. */

@@ -1,12 +1,13 @@
 /**
  * Storage by the day. Owns: how the bill of an account is divided among what it keeps, so that the parts add up to it. Pure.
  */
+import { DAY_MS } from './window.ts';
+
 const GIB = 1024n ** 3n;
 /** The first GiB of an account is free (OpenAI's pricing page, 2026-09). */
 const FREE_BYTES = GIB;
 /** Steps of `storage_gib_days`. */
 const STEPS = 1_000_000n;
-export const DAY_MS = 86_400_000;
 
 /**
  * Returns what of one day's bill is each store's, in steps of `storage_gib_days`: by its share of all bytes. The steps of all

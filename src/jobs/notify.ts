@@ -6,7 +6,7 @@
 import { asId, type DepartmentId, type TeamId } from '../domain/ids.ts';
 import { ORGANIZATION_ID } from '../domain/limit.ts';
 import type { NoticeFacts, NoticeKind } from '../domain/notice.ts';
-import { type BurnRate, outlookOf } from '../domain/outlook.ts';
+import { type BurnRate, outlookOf, paceRange } from '../domain/outlook.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { DAY_MS, QUARTER_HOUR_MS } from '../domain/window.ts';
 import { readDepartmentBudgets, readTeamBudgets, type TeamBudget } from '../store/budgets.ts';
@@ -24,7 +24,7 @@ import {
   raiseNotices,
   warningsSince,
 } from '../store/notices.ts';
-import { readSpend } from '../store/overview.ts';
+import { readSpent } from '../store/overview.ts';
 import type { RecipientRow } from '../store/recipients.ts';
 
 export interface NotifyOptions {
@@ -37,9 +37,8 @@ export interface NotifyOptions {
 const NOTIFY_LOCK = 8_655_428_319;
 /** What is older is no news any more: all replicas were down. */
 const WARNINGS_MS = DAY_MS;
-/** A team learns of it when its money ends within these days at the pace of the last seven. */
+/** A team learns of it when its money ends within these days at its pace. */
 const PROJECTED_MS = 7 * DAY_MS;
-const PACE_MS = 7 * DAY_MS;
 /** An hour below it is no spike, whatever is usual. */
 const SPIKE_LEAST = 10n ** 12n;
 /** A digest is sent at seven in the morning (UTC), or when a gateway runs again within three days. */
@@ -143,18 +142,18 @@ async function noticesOf(look: Look, raised: readonly RaisedBudgetWarning[]): Pr
 }
 
 async function projections(look: Look): Promise<NewNotice[]> {
-  const { database } = look;
+  const { database, names } = look;
   const teamIds = look.teamIds.filter((id) => wanting(look, 'projection', id).length > 0);
   if (teamIds.length === 0) return [];
-  const spend = await recentSpend(look, teamIds);
+  const rateOf = await burnRates(look, teamIds);
   const { budgets, prepaid } = await readTeamBudgets(database, teamIds);
-  return spend.flatMap(({ id: teamId, name, rate }): NewNotice[] => {
+  return teamIds.flatMap((teamId): NewNotice[] => {
     const own = budgets.filter((budget) => budget.teamId === teamId);
-    const found = projectionOf(look, own, prepaid.has(teamId), rate);
+    const found = projectionOf(look, own, prepaid.has(teamId), rateOf([teamId]));
     if (found === null) return [];
     return wanting(look, 'projection', teamId).map(({ id }) => ({
       ...{ teamId, recipientId: id, topic: found.topic },
-      facts: { ...found.facts, team: name },
+      facts: { ...found.facts, team: names.get(teamId) ?? '' },
     }));
   });
 }
@@ -165,11 +164,9 @@ async function departmentProjections(look: Look): Promise<NewNotice[]> {
   const ids = [...teamsOf.keys()].filter((id) => wanting(look, 'projection', id).length > 0);
   if (ids.length === 0) return [];
   const budgets = await readDepartmentBudgets(database, ids);
-  const spend = await recentSpend(look, [...new Set(ids.flatMap((id) => teamsOf.get(id) ?? []))]);
+  const rateOf = await burnRates(look, [...new Set(ids.flatMap((id) => teamsOf.get(id) ?? []))]);
   return ids.flatMap((departmentId): NewNotice[] => {
-    const below = new Set(teamsOf.get(departmentId));
-    const rates = spend.filter(({ id }) => below.has(id)).map(({ rate }) => rate);
-    const rate = { spent: rates.reduce((sum, { spent }) => sum + spent, 0n), inMs: rates[0]?.inMs ?? 0 };
+    const rate = rateOf(teamsOf.get(departmentId) ?? []);
     const found = projectionOf(look, budgets.get(departmentId) ?? [], false, rate);
     if (found === null) return [];
     const about = { type: 'department', name: names.get(departmentId) ?? '' } as const;
@@ -180,21 +177,15 @@ async function departmentProjections(look: Look): Promise<NewNotice[]> {
   });
 }
 
-/** What each of these teams spent in the last seven days; those without a call are left out. */
-async function recentSpend(
+/** Reads what these teams spent of late; returns the pace of some of them together. */
+async function burnRates(
   { database, now }: Look,
-  teamIds: TeamId[],
-): Promise<{ id: TeamId; name: string; rate: BurnRate }[]> {
-  const endMs = Math.ceil((now.getTime() + 1) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
-  const startMs = Math.floor((now.getTime() - PACE_MS) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
-  const recent = { startMs, endMs };
-  const teams = await readSpend(
-    database.readSql,
-    { month: recent, previousMonth: recent, today: recent, recent },
-    teamIds,
-  );
-  const inMs = now.getTime() - startMs;
-  return teams.map(({ id, name, recent: spent }) => ({ id, name, rate: { spent, inMs } }));
+  teamIds: readonly TeamId[],
+): Promise<(ids: readonly TeamId[]) => BurnRate> {
+  const range = paceRange(now.getTime());
+  const spent = await readSpent(database.readSql, range, teamIds);
+  const inMs = now.getTime() - range.startMs;
+  return (ids) => ({ spent: ids.reduce((sum, id) => sum + (spent.get(id) ?? 0n), 0n), inMs });
 }
 
 /** Returns what a projection says of budgets that end soon at this rate; null: they do not. */

@@ -1,6 +1,7 @@
 /** The body of a warning: a sentence for people (Slack shows it unchanged), and fields for programs. Pure. */
 import { amountText, formatAmount } from '../domain/amount.ts';
 import { usd } from '../domain/money.ts';
+import { slackText } from '../domain/notice-message.ts';
 import { windowFields } from '../domain/window.ts';
 import type { DueWarning } from '../store/warning-deliveries.ts';
 
@@ -44,29 +45,25 @@ export function warningText(warning: DueWarning): string {
 
 function subjectText({ subjectType, subjectId, teamName, keyName, departmentName }: DueWarning): string {
   // A value of a tag that an admin names is counted over all teams.
-  const ofTeam = teamName === null ? '' : ` of team ${escaped(teamName)}`;
+  const ofTeam = teamName === null ? '' : ` of team ${slackText(teamName)}`;
   if (subjectType === 'org') return 'The whole installation';
-  if (subjectType === 'department') return `Department ${escaped(departmentName ?? subjectId)}`;
-  if (subjectType === 'key') return `Key ${escaped(keyName ?? subjectId)}${ofTeam}`;
-  if (subjectType === 'user') return `End user ${escaped(subjectId)}${ofTeam}`;
-  if (subjectType === 'tag') return `Tag ${escaped(subjectId)}${ofTeam}`;
-  return `Team ${escaped(teamName ?? '')}`;
+  if (subjectType === 'department') return `Department ${slackText(departmentName ?? subjectId)}`;
+  if (subjectType === 'key') return `Key ${slackText(keyName ?? subjectId)}${ofTeam}`;
+  if (subjectType === 'user') return `End user ${slackText(subjectId)}${ofTeam}`;
+  if (subjectType === 'tag') return `Tag ${slackText(subjectId)}${ofTeam}`;
+  return `Team ${slackText(teamName ?? '')}`;
 }
 
 function sourceText({ source, sourceName, window, enforcement, models }: DueWarning): string {
-  const name = sourceName === null ? '' : ` "${escaped(sourceName)}"`;
+  const name = sourceName === null ? '' : ` "${slackText(sourceName)}"`;
   if (source === 'grant' || window === null) return `grant${name}`;
   const soft = enforcement === 'soft' ? 'soft ' : '';
   const unit = window.type === 'calendar' ? ` of this ${window.unit}` : '';
-  return `${soft}limit${name}${unit}${models === null ? '' : ` for ${escaped(models.join(', '))}`}`;
+  return `${soft}limit${name}${unit}${models === null ? '' : ` for ${slackText(models.join(', '))}`}`;
 }
 
 function consequence({ threshold, enforcement, denied }: DueWarning): string {
   if (denied) return ' A call was denied, because it may have cost more than is left.';
   if (threshold < 100) return '';
   return enforcement === 'soft' ? ' Calls go on.' : ' Calls are denied.';
-}
-
-function escaped(name: string): string {
-  return name.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

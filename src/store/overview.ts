@@ -76,6 +76,21 @@ export async function readSpend(
   });
 }
 
+/** Returns what each of these teams spent in a range, which begins and ends on a quarter of an hour; missing: nothing. */
+export async function readSpent(
+  sql: Sql,
+  range: TimeRange,
+  teamIds: readonly TeamId[],
+): Promise<Map<TeamId, PicoUsd>> {
+  const sums = await readSums(sql, { range }, (column) => sql`${column} = any(${teamIds}::text[]::uuid[])`);
+  return new Map(
+    teamIds.flatMap((id) => {
+      const sum = sums.get(`${id} range`);
+      return sum === undefined ? [] : [[id, sum.cost]];
+    }),
+  );
+}
+
 interface Sum {
   cost: PicoUsd;
   calls: number;
@@ -84,7 +99,7 @@ interface Sum {
 /** The sums of each range, by team and name of the range: whole UTC days from their table, the ends from the quarters. */
 async function readSums(
   sql: Sql,
-  ranges: OverviewRanges,
+  ranges: OverviewRanges | { range: TimeRange },
   ofTeams: (column: Fragment) => Fragment,
 ): Promise<Map<string, Sum>> {
   const parts: Fragment[] = [];

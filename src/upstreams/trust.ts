@@ -3,6 +3,7 @@
  * Owns: what is known, and when to look again. Does not own: how it is found out (probe.ts), nor the timer (jobs).
  * Invariants: what was not seen is not trusted; one call that passed its limit ends the trust until the next daily probe.
  */
+import { DAY_MS } from '../domain/window.ts';
 
 /** `kept`: a limit was kept, streamed and not. `ignored`: it was not. `unknown`: no probe has come to an end. */
 export const LIMIT_STATES = ['kept', 'ignored', 'unknown'] as const;
@@ -34,7 +35,6 @@ interface Entry extends KnownLimit {
   violatedAtMs: number;
 }
 
-const DAY_MS = 86_400_000;
 const RETRY_MS_LEAST = 15_000;
 const RETRY_MS_MOST = 3_600_000;
 /** Names of models that have a price; further ones stay untrusted. */
