@@ -3,7 +3,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { formatAmount } from '../domain/amount.ts';
-import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { type ApiError, isApiError } from '../domain/errors.ts';
 import { asId, type TeamId } from '../domain/ids.ts';
 import { countsApart, type Enforcement, type Meter, ORGANIZATION_ID, type Subject } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
@@ -47,7 +47,7 @@ import {
 import type { AdminOptions } from './options.ts';
 import { instantOf, teamOf } from './page.ts';
 import { resourceRoutes } from './resource.ts';
-import { route } from './route.ts';
+import { invalid, route } from './route.ts';
 
 export function limitRoutes(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Make a limit; it counts the whole of its current window';
@@ -230,10 +230,6 @@ function notHeld(
 export function notWhole(meter: Meter, amount: string | null | undefined, param: string): ApiError | null {
   if (meter === 'cost_usd' || !amount || usd(amount) % UNIT === 0n) return null;
   return invalid(param, `must be a whole number of ${meter.replace('_', ' ')}`);
-}
-
-function invalid(param: string, why: string): ApiError {
-  return apiError('invalid_request', `${param}: ${why}`, { param });
 }
 
 type WindowBody = z.output<typeof window>;

@@ -1,12 +1,13 @@
 /** What a limit does instead of refusing a call: between the admin API and the domain. */
 import type { z } from 'zod';
-import { type ApiError, apiError } from '../domain/errors.ts';
+import type { ApiError } from '../domain/errors.ts';
 import type { Enforcement, Meter, OnExhausted } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import type { Window } from '../domain/window.ts';
 import type { CarryOver } from '../store/stored-json.ts';
 import type { carryOver, onExhausted } from './contract/on-exhausted.ts';
+import { invalid } from './route.ts';
 
 type OnExhaustedBody = z.output<typeof onExhausted>;
 
@@ -87,8 +88,4 @@ export function carryOverFields(rule: CarryOver | null): CarryOverBody {
   if ('maxUsd' in rule) return { max_usd: formatUsd(usd(rule.maxUsd)) };
   // Earlier versions took up to 1000; no more than the amount is carried of those either (store/carry-over.ts).
   return { max_percent: Math.min(rule.maxPercent, 100) };
-}
-
-function invalid(param: string, why: string): ApiError {
-  return apiError('invalid_request', `${param}: ${why}`, { param });
 }

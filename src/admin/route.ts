@@ -232,11 +232,15 @@ function errorOf({ issues: [issue] }: z.ZodError): ApiError {
   if (issue === undefined) return apiError('invalid_request', 'the request is not valid');
   if (issue.code === 'unrecognized_keys') {
     const param = pathOf([...issue.path, ...issue.keys.slice(0, 1)]);
-    return apiError('invalid_request', `${param}: there is no such field here`, { param });
+    return invalid(param, 'there is no such field here');
   }
   const param = pathOf(issue.path);
-  if (param === '') return apiError('invalid_request', issue.message);
-  return apiError('invalid_request', `${param}: ${issue.message}`, { param });
+  return param === '' ? apiError('invalid_request', issue.message) : invalid(param, issue.message);
+}
+
+/** Returns the error of a field that cannot be as it is, named by its path. */
+export function invalid(param: string, why: string): ApiError {
+  return apiError('invalid_request', `${param}: ${why}`, { param });
 }
 
 function pathOf(path: readonly PropertyKey[]): string {

@@ -1,7 +1,7 @@
 /** Routes: tags, by which spend is divided beside teams and keys. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
+import { type ApiError, isApiError } from '../domain/errors.ts';
 import { allowsValue, MEMBER_TAG, type TagRule, type TagSource } from '../domain/tags.ts';
 import type { Database } from '../store/database.ts';
 import { changeTag, createTag, deleteTag, findTag, type ListedTag, listTags } from '../store/tags.ts';
@@ -9,7 +9,7 @@ import { NewTag, pageQuery, Tag, TagChange, Tags } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf } from './page.ts';
 import { resourceRoutes } from './resource.ts';
-import { route } from './route.ts';
+import { invalid, route } from './route.ts';
 
 export function tagRoutes(app: OpenAPIHono, { database }: AdminOptions): void {
   const summary = 'Allow a tag: its name, its values, and where it may come from';
@@ -67,8 +67,10 @@ function toTag(tag: ListedTag): z.input<typeof Tag> {
 function memberProblem(name: string, sources: readonly TagSource[] | undefined): ApiError | null {
   if (name !== MEMBER_TAG || sources === undefined || sources.every((source) => source === 'key'))
     return null;
-  const message = `sources: the tag ${MEMBER_TAG} says to whom a key belongs, so it comes from the key alone: ["key"]`;
-  return apiError('invalid_request', message, { param: 'sources' });
+  return invalid(
+    'sources',
+    `the tag ${MEMBER_TAG} says to whom a key belongs, so it comes from the key alone: ["key"]`,
+  );
 }
 
 /** Returns why a key may not have these tags; null: it may. Names without a rule are the admin's own. */
@@ -81,11 +83,10 @@ export async function keyTagsProblem(
     if (rule === null) continue;
     const { sources, values, pattern }: Pick<TagRule, 'sources' | 'values' | 'pattern'> = rule;
     const param = `tags.${name}`;
-    if (!sources.includes('key'))
-      return apiError('invalid_request', `${param}: the tag ${name} may not come from a key`, { param });
+    if (!sources.includes('key')) return invalid(param, `the tag ${name} may not come from a key`);
     if (!allowsValue({ values, pattern }, value)) {
       const would = values === null ? `like ${pattern}` : `one of ${values.slice(0, 20).join(', ')}`;
-      return apiError('invalid_request', `${param}: must be ${would}`, { param });
+      return invalid(param, `must be ${would}`);
     }
   }
   return null;

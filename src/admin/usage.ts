@@ -1,7 +1,7 @@
 /** Routes: usage, denials and errors, as sums of quarter hours. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
-import { type ApiError, apiError, type ErrorKind, isApiError } from '../domain/errors.ts';
+import { type ApiError, type ErrorKind, isApiError } from '../domain/errors.ts';
 import type { DepartmentId, KeyId, TeamId } from '../domain/ids.ts';
 import { parseTag } from '../domain/tags.ts';
 import { readApiErrors } from '../store/api-errors.ts';
@@ -13,7 +13,7 @@ import { ApiErrors, ApiErrorsQuery, Usage, UsageQuery } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { instantOf, moneyOf } from './page.ts';
 import { type ReportRange, ROWS_MAX, reportOf, reportRangeOf } from './report-range.ts';
-import { route } from './route.ts';
+import { invalid, route } from './route.ts';
 
 export function usageRoute(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const summary = 'Sum usage by team, department, key, model, operation or tag and by time';
@@ -187,10 +187,6 @@ function topProblem(top: number | undefined, hasGroups: boolean): ApiError | nul
   return top === undefined || hasGroups
     ? null
     : invalid('top', 'needs group_by: without it there is one group');
-}
-
-function invalid(param: string, why: string): ApiError {
-  return apiError('invalid_request', `${param}: ${why}`, { param });
 }
 
 function idsOf<Row>(rows: Row[], pick: (row: Row) => string | null): Set<string> {
