@@ -13,28 +13,11 @@ import { parseTag } from '../domain/tags.ts';
 import { errorBody, errorHeaders } from '../openai/wire/errors.ts';
 import type { UpstreamResponse } from './call.ts';
 
-/** @param job what the call would go on with; null: nothing */
-export function errorOfDenial(denial: Denial, estimate: Estimate, job: PlannedJob | null = null): ApiError {
-  const error = errorOf(denial, estimate);
-  if (
-    job === null ||
-    job.wouldFit === null ||
-    (denial.reason !== 'insufficient' && denial.reason !== 'too_large')
-  )
-    return error;
-  const left = denial.reason === 'too_large' ? denial.maxHold : denial.ceiling;
-  const isMoney = denial.counter === null || denial.counter.meter === 'cost_usd';
-  const { text, details } = job.wouldFit(isMoney && left > 0n ? left : 0n);
-  const known = { ...error.details, ...details };
-  return apiError(error.code, `${error.message.split(': lower its')[0]} ${text}`, {
-    details: Object.fromEntries(
-      Object.entries(known).filter(([name]) => name !== 'affordable_output_tokens'),
-    ),
-    headers: error.headers,
-  });
-}
+type WouldFit = PlannedJob['wouldFit'];
 
-function errorOf(denial: Denial, estimate: Estimate): ApiError {
+/** @param job what the call would go on with; null: nothing */
+export function errorOfDenial(denial: Denial, estimate: Estimate, job: PlannedJob | null): ApiError {
+  const wouldFit = job === null ? null : job.wouldFit;
   switch (denial.reason) {
     case 'held':
       return apiError(
@@ -48,7 +31,7 @@ function errorOf(denial: Denial, estimate: Estimate): ApiError {
     case 'rate_limit':
       return rateLimitReached(denial, estimate);
     case 'too_large':
-      return tooLarge(denial.counter, denial.maxHold, estimate);
+      return tooLarge(denial.counter, denial.maxHold, estimate, wouldFit);
     case 'too_many_users':
       if (denial.counter.subjectType === 'tag') return tooManyTagValues(denial.counter);
       return apiError(
@@ -57,7 +40,7 @@ function errorOf(denial: Denial, estimate: Estimate): ApiError {
         { details: nameOf(denial.counter) },
       );
     case 'insufficient':
-      return insufficient(denial.counter, denial.ceiling, estimate);
+      return insufficient(denial.counter, denial.ceiling, estimate, wouldFit);
   }
 }
 
@@ -123,7 +106,8 @@ function nameOf(counter: CounterSpec | null) {
   if (counter === null) return { limit_id: null, limit_type: null };
   const type = counter.source === 'raise' ? 'limit' : counter.source;
   return {
-    ...{ limit_id: sourceIdOf(counter.id), limit_type: type },
+    limit_id: sourceIdOf(counter.id),
+    limit_type: type,
     ...(counter.name ? { limit_name: counter.name } : {}),
   };
 }
@@ -144,44 +128,53 @@ function plain(amount: bigint): string {
   return formatUsd(amount).replace(/\.0+$/, '');
 }
 
-function insufficient(counter: CounterSpec | null, ceiling: bigint, estimate: Estimate): ApiError {
-  if (counter === null) {
-    const why = 'This team has no budget: no usable grant and no cost limit. An administrator can add one.';
-    return apiError('insufficient_quota', why, { details: amounts('cost_usd', null, 0n, estimate) });
-  }
-  const { meter } = counter;
+function insufficient(
+  counter: CounterSpec | null,
+  ceiling: bigint,
+  estimate: Estimate,
+  wouldFit: WouldFit,
+): ApiError {
+  const meter = counter?.meter ?? 'cost_usd';
   const left = ceiling > 0n ? ceiling : 0n;
   const needed = claimed(meter, smallestClaim(estimate));
-  return apiError(
-    'insufficient_quota',
-    `The ${called(counter)} has ${say(meter, left)} left, and this call may use up to ${say(meter, needed)}.${shorter(meter, left, estimate)}`,
-    { details: amounts(meter, counter, left, estimate) },
-  );
-}
-
-function amounts(meter: Meter, counter: CounterSpec | null, left: bigint, estimate: Estimate) {
-  const needed = claimed(meter, smallestClaim(estimate));
+  const { text, details } = fitting(meter, left, estimate, wouldFit);
+  const why =
+    counter === null
+      ? 'This team has no budget: no usable grant and no cost limit. An administrator can add one.'
+      : `The ${called(counter)} has ${say(meter, left)} left, and this call may use up to ${say(meter, needed)}.`;
   const unit = meter === 'cost_usd' ? 'usd' : meter;
   const write = meter === 'cost_usd' ? formatUsd : plain;
   const endsAtMs = counter === null || counter.source === 'grant' ? null : counter.endsAtMs;
-  return {
-    ...nameOf(counter),
-    [`remaining_${unit}`]: write(left),
-    [`needed_${unit}`]: write(needed),
-    resets_at: endsAtMs === null ? null : new Date(endsAtMs).toISOString(),
-    affordable_output_tokens: outputTokensWithin(meter, estimate, left),
-  };
+  return apiError('insufficient_quota', `${why}${text}`, {
+    details: {
+      ...nameOf(counter),
+      [`remaining_${unit}`]: write(left),
+      [`needed_${unit}`]: write(needed),
+      resets_at: endsAtMs === null ? null : new Date(endsAtMs).toISOString(),
+      ...details,
+    },
+  });
 }
 
-function tooLarge(counter: CounterSpec, maxHold: bigint, estimate: Estimate): ApiError {
+/** What would pass where so much is left: a shorter answer, or less of a job. The text begins with a space, or is empty. */
+function fitting(meter: Meter, left: bigint, estimate: Estimate, wouldFit: WouldFit) {
+  if (wouldFit === null) {
+    const details = { affordable_output_tokens: outputTokensWithin(meter, estimate, left) };
+    return { text: shorter(meter, left, estimate), details };
+  }
+  const { text, details } = wouldFit(meter === 'cost_usd' ? left : 0n);
+  return { text: ` ${text}`, details };
+}
+
+function tooLarge(counter: CounterSpec, maxHold: bigint, estimate: Estimate, wouldFit: WouldFit): ApiError {
   const { meter } = counter;
+  const { text, details } = fitting(meter, maxHold, estimate, wouldFit);
+  const remedy = wouldFit === null ? ': lower its output limit or its input.' : '.';
   return apiError(
     'hold_too_large',
     `One call may hold at most ${say(meter, maxHold)} here, and this one may use up to ` +
-      `${say(meter, claimed(meter, smallestClaim(estimate)))}: lower its output limit or its input.${shorter(meter, maxHold, estimate)}`,
-    {
-      details: { ...nameOf(counter), affordable_output_tokens: outputTokensWithin(meter, estimate, maxHold) },
-    },
+      `${say(meter, claimed(meter, smallestClaim(estimate)))}${remedy}${text}`,
+    { details: { ...nameOf(counter), ...details } },
   );
 }
 
