@@ -187,6 +187,15 @@ export function stopped(
   return { kind: 'stopped', call, error, operation, account, endUser };
 }
 
+interface Understood extends Pick<HeldCall, 'call' | 'account' | 'callKind'> {
+  readonly request: { readonly descriptor: Descriptor };
+}
+
+/** Stops a call whose request was understood. @param account as it is now, where it was read again */
+export function stoppedAs(asked: Understood, error: ApiError | null, account = asked.account): Stopped {
+  return stopped(asked.call, error, asked.request.descriptor.name, account, asked.callKind.endUser);
+}
+
 export type UpstreamHeaders = Record<string, string | string[] | undefined>;
 
 /** The upstream's response, as far as it came. */

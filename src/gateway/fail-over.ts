@@ -10,7 +10,7 @@ import type { JsonObject } from '../openai/body.ts';
 import type { KeptAt } from '../store/hot/objects.ts';
 import { listModels, modelsOf } from '../upstreams/probe.ts';
 import type { Target } from '../upstreams/target.ts';
-import { type Stopped, stopped, type UpstreamHeaders, type UpstreamResponse } from './call.ts';
+import { type Stopped, stoppedAs, type UpstreamHeaders, type UpstreamResponse } from './call.ts';
 import type { GatewayDeps } from './deps.ts';
 import { lookAgain, type Remembered } from './objects.ts';
 import { nameOf as referenceName } from './recall.ts';
@@ -39,7 +39,7 @@ export function elsewhere(
 }
 
 /** Returns a call of which nothing was sent, for another upstream; null: there is none. */
-export function besides(parsed: Parsed): Parsed | null {
+export function atAnotherUpstream(parsed: Parsed): Parsed | null {
   const { via, request, account } = parsed;
   if (via.upstreams === null || via.target === null || namesKept(request)) return null;
   const tried = [...parsed.tried, via.target.name];
@@ -72,7 +72,7 @@ function isMadeUpstream(model: string | null): model is string {
  */
 export async function atKeeper(deps: GatewayDeps, parsed: Parsed): Promise<Parsed | Stopped> {
   const { upstreams } = deps;
-  const { request, account, call, callKind } = parsed;
+  const { request, account } = parsed;
   if (upstreams === null) return parsed;
   const { teamId } = account.principal;
   const names = namesOf(request);
@@ -96,7 +96,7 @@ export async function atKeeper(deps: GatewayDeps, parsed: Parsed): Promise<Parse
     others.length > 0
       ? 'What the request names is kept by several upstreams, so that none has all of it.'
       : 'The upstream that keeps what the request names is not in use for this team any more.';
-  return stopped(call, apiError('not_found', message), request.descriptor.name, account, callKind.endUser);
+  return stoppedAs(parsed, apiError('not_found', message));
 }
 
 /** What is sent along need not be known: it only weighs more then. */

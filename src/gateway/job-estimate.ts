@@ -22,7 +22,7 @@ import {
 } from '../planner/fine-tune.ts';
 import { countedAs } from '../planner/training-ways.ts';
 import { readSeed, type SeedTraining } from '../store/seed/read-seed.ts';
-import { type Stopped, stopped } from './call.ts';
+import { type Stopped, stoppedAs } from './call.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
 import { planEvalRun } from './eval-runs.ts';
@@ -37,14 +37,12 @@ export async function estimateJob(
   parsed: Parsed,
   request: Exclude<JobRequest, BackgroundRequest>,
 ): Promise<Estimated | Stopped> {
-  const { call, account, callKind } = parsed;
   const planned = await plan(deps, parsed, request).catch((error: unknown) => {
     deps.log.logger.warn({ err: error }, 'what is known of a file could not be looked up');
     return ledgerUnavailable();
   });
-  if (isApiError(planned))
-    return stopped(call, planned, parsed.request.descriptor.name, account, callKind.endUser);
-  call.ended('estimate');
+  if (isApiError(planned)) return stoppedAs(parsed, planned);
+  parsed.call.ended('estimate');
   const { model } = parsed.request.operation;
   const card: RateCard | null = model === null ? null : deps.catalog.rates.find(model, deps.clock.nowMs());
   return {

@@ -4,10 +4,10 @@
  * was journaled.
  */
 import { uuidV7 } from '../ledger/events.ts';
-import { type Call, respond, type Stopped, stopped, warningOf, writeError } from './call.ts';
+import { type Call, respond, type Stopped, stoppedAs, warningOf, writeError } from './call.ts';
 import { beginSessions } from './containers.ts';
 import type { GatewayDeps } from './deps.ts';
-import { atKeeper, besides, elsewhere, namesKept, noteEnd } from './fail-over.ts';
+import { atAnotherUpstream, atKeeper, elsewhere, namesKept, noteEnd } from './fail-over.ts';
 import { serveJob } from './job-calls.ts';
 import { estimateJob } from './job-estimate.ts';
 import { orInstead } from './on-exhausted.ts';
@@ -77,14 +77,14 @@ async function admit(deps: GatewayDeps, call: Call): Promise<Reserved | Stopped>
 /** Returns why a call may not go on: its team has as many values of a tag open as it may; null: it may. */
 async function openTagValues(
   { tagValues }: GatewayDeps,
-  { call, account, request, callKind }: Parsed,
+  parsed: Parsed,
   open: NonNullable<Parsed['openTags']>,
 ): Promise<Stopped | null> {
-  const { teamId } = account.principal;
+  const { teamId } = parsed.account.principal;
   for (const { rule, value } of open) {
     const known = tagValues.mayUse(teamId, rule, value);
     if (known === true || (known !== false && (await known))) continue;
-    return stopped(call, tooManyTagValues(rule), request.descriptor.name, account, callKind.endUser);
+    return stoppedAs(parsed, tooManyTagValues(rule));
   }
   return null;
 }
@@ -100,17 +100,17 @@ function admitAsAsked(parsed: Parsed): Stopped | Promise<Reserved | Stopped> {
   const estimated = estimate(via, parsed);
   if (estimated.kind === 'stopped') return estimated;
   const reserved = reserve(via, estimated);
-  return via.target === null ? reserved : orBesides(parsed, reserved);
+  return via.target === null ? reserved : orAtAnotherUpstream(parsed, reserved);
 }
 
-/** Where the breaker of an upstream lets the call not through, another may. */
-async function orBesides(
+/** Where the breaker of its upstream does not let the call through, that of another may. */
+async function orAtAnotherUpstream(
   parsed: Parsed,
   reserving: Promise<Reserved | Stopped>,
 ): Promise<Reserved | Stopped> {
   const reserved = await reserving;
   if (reserved.kind !== 'stopped' || reserved.error?.code !== 'upstream_unavailable') return reserved;
-  const next = besides(parsed);
+  const next = atAnotherUpstream(parsed);
   return next === null ? reserved : admitAsAsked(next);
 }
 

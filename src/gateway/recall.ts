@@ -17,7 +17,7 @@ import {
 import type { BeyondText, Operation, Reference, SentReasoning } from '../domain/operation.ts';
 import { uuidV7 } from '../ledger/events.ts';
 import { sealOf } from '../openai/kept.ts';
-import { type Stopped, stopped } from './call.ts';
+import { type Stopped, stoppedAs } from './call.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
 import { lookAgain, type Remembered } from './objects.ts';
@@ -86,9 +86,8 @@ class Found implements KnownNames {
 
 /** Weighs what the call names; its operation then says all that may be billed. */
 export async function recall(deps: GatewayDeps, parsed: Parsed): Promise<Parsed | Stopped> {
-  const { call, account, request, callKind } = parsed;
   const error = await recalled(deps, parsed);
-  return error === null ? parsed : stopped(call, error, request.descriptor.name, account, callKind.endUser);
+  return error === null ? parsed : stoppedAs(parsed, error);
 }
 
 async function recalled(deps: GatewayDeps, parsed: Parsed): Promise<ApiError | null> {
@@ -266,14 +265,18 @@ export async function whyOvertaken(
     log.logger.warn({ err: error }, 'a conversation could not be looked up');
     return ledgerUnavailable();
   }
-  return apiError('ledger_unavailable', OVERTAKEN, { retryAfterMs: 500 });
+  return OVERTAKEN;
 }
 
-const OVERTAKEN = 'Another call began in the conversation while this one waited for its budget: repeat it.';
+const OVERTAKEN = apiError(
+  'ledger_unavailable',
+  'Another call began in the conversation while this one waited for its budget: repeat it.',
+  { retryAfterMs: 500 },
+);
 
 /** Whether a call was stopped for what {@link whyOvertaken} says, so that it may be recalled once more. */
 export function isOvertaken({ error }: Stopped): boolean {
-  return error?.message === OVERTAKEN;
+  return error === OVERTAKEN;
 }
 
 /** Returns a call as it is before it is recalled: that adds to what it is here. */

@@ -20,7 +20,7 @@ import type { FileCount } from '../planner/file-count.ts';
 import { SESSION_MS } from '../store/hot/containers.ts';
 import { NO_END_MS, RESPONSE_MS } from '../store/hot/objects.ts';
 import { modelsOf } from '../upstreams/probe.ts';
-import { type Stopped, stopped } from './call.ts';
+import { type Stopped, stoppedAs } from './call.ts';
 import { errorResponse, ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
 import { withOtherModels } from './fail-over.ts';
@@ -50,13 +50,12 @@ const OWN: Ownership = { isShared: false, memoryGib: null };
 
 /** Stops a call that names an object which its team may not use. Returns null when it may use all of them. */
 export async function refuseStrangers(deps: GatewayDeps, parsed: Parsed): Promise<Stopped | null> {
-  const { call, account, request, callKind } = parsed;
-  const { teamId } = account.principal;
+  const { teamId } = parsed.account.principal;
   const error = await whyNot(deps, teamId, parsed).catch((cause: unknown) => {
     deps.log.logger.warn({ err: cause }, 'whose an object is could not be looked up');
     return ledgerUnavailable();
   });
-  return error === null ? null : stopped(call, error, request.descriptor.name, account, callKind.endUser);
+  return error === null ? null : stoppedAs(parsed, error);
 }
 
 async function whyNot(deps: GatewayDeps, teamId: TeamId, { request }: Parsed): Promise<ApiError | null> {
@@ -166,10 +165,9 @@ function notOwn({ kind, id, param }: NamedObject): ApiError {
 
 /** Stops a call that names a model which another team's job has made. Returns null when its team may use it. */
 export async function refuseOthersModel(deps: GatewayDeps, parsed: Parsed): Promise<Stopped | null> {
-  const { call, account, request, callKind } = parsed;
-  const model = request.operation.model ?? '';
-  const error = await whyNotModel(deps, account.principal.teamId, model);
-  return error === null ? null : stopped(call, error, request.descriptor.name, account, callKind.endUser);
+  const model = parsed.request.operation.model ?? '';
+  const error = await whyNotModel(deps, parsed.account.principal.teamId, model);
+  return error === null ? null : stoppedAs(parsed, error);
 }
 
 /** What the name of a model begins with that a job has made, and ends in when it stands for a step of its training. */

@@ -13,7 +13,7 @@ import { NOTHING_USED } from '../../domain/quantities.ts';
 import type { InputParts } from '../../openai/input-parts.ts';
 import type { ParsedRequest } from '../../openai/request.ts';
 import type { AnchorUse } from '../anchors.ts';
-import { type Call, type Stopped, stopped } from '../call.ts';
+import { type Call, type Stopped, stoppedAs } from '../call.ts';
 import type { GatewayDeps } from '../deps.ts';
 import type { Parsed } from './parse.ts';
 
@@ -47,9 +47,7 @@ export function estimate(deps: GatewayDeps, parsed: Parsed): Estimated | Stopped
     deps.upstream === null
       ? NO_UPSTREAM
       : trusted(deps, request, card, estimateUpTo(deps, operation, card, CALLS_WRITTEN_IN, anchor));
-  if (estimated instanceof ApiError) {
-    return stopped(call, estimated, request.descriptor.name, account, callKind.endUser);
-  }
+  if (estimated instanceof ApiError) return stoppedAs(parsed, estimated);
   call.ended('estimate');
   return {
     kind: 'estimated',

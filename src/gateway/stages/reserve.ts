@@ -17,7 +17,7 @@ import { upstreamHeaders } from '../../openai/response.ts';
 import type { Target } from '../../upstreams/target.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
 import type { AnchorUse } from '../anchors.ts';
-import { type Call, type Stopped, stopped } from '../call.ts';
+import { type Call, type Stopped, stoppedAs } from '../call.ts';
 import { errorOfDenial, ledgerUnavailable, toolsTooDear } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { shuttingDown } from '../ending-error.ts';
@@ -152,7 +152,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
   const { call, request, callKind, card } = asked;
   const { descriptor, stream, includeUsage } = request;
   const closed = askBreaker(deps, asked, asked.account);
-  if (closed !== null) return stopped(call, closed, descriptor.name, asked.account, callKind.endUser);
+  if (closed !== null) return stoppedAs(asked, closed);
   const isCounted = request.body.length >= COUNTED_BYTES_LEAST && mayCount(deps, asked);
   let estimated = isCounted ? await counted(deps, asked) : asked;
   let taken = await takeUnderTheRules(deps, estimated);
@@ -174,14 +174,14 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
   const error = isLater ? await whyNotAfterWait(deps, estimated, account) : null;
   if (call.clientGone || error !== null) {
     deps.ledger.cancel(hold);
-    return stopped(call, call.clientGone ? null : error, descriptor.name, account, callKind.endUser);
+    return stoppedAs(asked, call.clientGone ? null : error, account);
   }
   const maxToolCalls = request.operation.hosted?.calls === null ? (estimate.hosted?.calls ?? null) : null;
   const outgoing = outgoingOf(deps, estimated, hold, maxToolCalls, account.principal.teamId);
   const written = await journaled(deps, estimated, account, hold);
   if (!written) {
     deps.ledger.cancel(hold);
-    return stopped(call, ledgerUnavailable(), descriptor.name, account, callKind.endUser);
+    return stoppedAs(asked, ledgerUnavailable(), account);
   }
   call.ended('reserve');
   return {
@@ -293,14 +293,13 @@ const isForMoney = ({ reason }: Denial) => reason === 'insufficient' || reason =
 
 /** Says what would pass: a call that only the upstream's tools make too dear passes without them. */
 function denied(deps: GatewayDeps, estimated: Estimated, { account, denial }: Denied): Stopped {
-  const { call, request, callKind } = estimated;
   const estimate = sparing(estimated, account);
   if (denial.reason === 'insufficient' && denial.counter !== null) deps.onSpent(denial.counter);
   const error =
     estimate.hosted !== null && isForMoney(denial)
       ? toolsTooDear(denial, estimate)
       : errorOfDenial(denial, estimate, estimated.job);
-  return { ...stopped(call, error, request.descriptor.name, account, callKind.endUser), denial };
+  return { ...stoppedAs(estimated, error, account), denial };
 }
 
 function outgoingOf(
@@ -330,7 +329,6 @@ function outgoingOf(
 /** The rules and the key may change while the body comes or the call waits: what holds is what they are at the hold. */
 async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promise<Taken | Denied | Stopped> {
   const { call, request, callKind } = estimated;
-  const { name } = request.descriptor;
   const startedMs = deps.clock.monotonicMs();
   let { account, generation } = estimated;
   let waited = false;
@@ -338,10 +336,10 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
     if (generation !== deps.keys.generation) {
       generation = deps.keys.generation;
       const found = await findAccount(deps, call);
-      if (found instanceof ApiError) return stopped(call, found, name, account, callKind.endUser);
+      if (found instanceof ApiError) return stoppedAs(estimated, found, account);
       account = found;
       const error = whyNotAllowed(account, request, callKind.endUser);
-      if (error !== null) return stopped(call, error, name, account, callKind.endUser);
+      if (error !== null) return stoppedAs(estimated, error, account);
       continue;
     }
     const waitedMs = waited ? deps.clock.monotonicMs() - startedMs : 0;
@@ -354,9 +352,9 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
       case 'changed':
         continue;
       case 'left':
-        return stopped(call, call.isCut ? shuttingDown() : null, name, account, callKind.endUser);
+        return stoppedAs(estimated, call.isCut ? shuttingDown() : null, account);
       case 'unavailable':
-        return stopped(call, ledgerUnavailable(), name, account, callKind.endUser);
+        return stoppedAs(estimated, ledgerUnavailable(), account);
       case 'denial':
         return { kind: 'denied', account, denial: outcome };
     }
