@@ -56,7 +56,7 @@ export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
     OPENAI_BASE_URL: simulator.url,
     TOLLGATE_LOG_LEVEL: 'error',
     TOLLGATE_FREE_CALLS_PER_MINUTE: '1000000',
-    NODE_OPTIONS: `--import=${fileURLToPath(new URL('./turns.mjs', import.meta.url))} --max-semi-space-size=16`,
+    NODE_OPTIONS: `--import=${fileURLToPath(new URL('./turns.mjs', import.meta.url))}`,
     TURNS_FILE: turnsFile,
   });
   const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY });
