@@ -6,13 +6,16 @@ import { amountText } from './amount.ts';
 import { METERS } from './limit.ts';
 import { usd } from './money.ts';
 import type { DigestFacts, Language, NoticeFacts } from './notice.ts';
+import { formatUsd } from './quantities.ts';
 import { DAY_MS } from './window.ts';
 
 export interface NoticeMessage {
   subject: string;
   /** What follows the subject, line by line. */
   lines: string[];
+  /** The same for mails, whose last line says why they come. */
   html: string;
+  why: string;
 }
 
 type About = NonNullable<Extract<NoticeFacts, { kind: 'warning' }>['about']>;
@@ -33,9 +36,13 @@ interface Words {
   before(cost: string, change: string): string;
   count(calls: string): string;
   days: string;
+  teams: string;
   models: string;
   keys: string;
+  others: string;
   open: string;
+  /** Below a mail. */
+  why: string;
 }
 
 const WORDS: Record<Language, Words> = {
@@ -60,9 +67,12 @@ const WORDS: Record<Language, Words> = {
     before: (cost, change) => `Before: ${cost} (${change}).`,
     count: (calls) => `${calls} calls.`,
     days: 'By day',
+    teams: 'By team',
     models: 'By model',
     keys: 'By key',
+    others: 'All others',
     open: 'Open in Tollgate',
+    why: 'You get this as a recipient of notices. Who gets which is set on the page Notices of Tollgate’s console.',
   },
   zh: {
     installation: '整个系统',
@@ -82,13 +92,16 @@ const WORDS: Record<Language, Words> = {
     usual: (cost) => `平常每小时花费 ${cost}。`,
     calls: '该小时内最贵的调用',
     digest: (kind, cost, from, to) =>
-      `${kind === 'weekly' ? '本周' : '本月'}（${from} 至 ${to}）花费 ${cost}`,
+      `${kind === 'weekly' ? '上周' : '上月'}（${from} 至 ${to}）花费 ${cost}`,
     before: (cost, change) => `上期：${cost}（${change}）。`,
     count: (calls) => `${calls} 次调用。`,
     days: '按日',
+    teams: '按团队',
     models: '按模型',
     keys: '按密钥',
+    others: '其他合计',
     open: '在 Tollgate 中打开',
+    why: '您是通知的接收人，因此收到此邮件。接收人及通知种类可在 Tollgate 控制台的“通知”页面更改。',
   },
 };
 
@@ -101,12 +114,13 @@ export function messageOf(facts: NoticeFacts, language: Language, consoleUrl: st
   const texts = tables.flatMap(({ title, rows }) => [
     '',
     `${title}:`,
-    ...rows.map(({ name, cost }) => `  ${name}  ${money(cost)}`),
+    ...rows.map(({ name, cost }) => `  ${name ?? words.others}  ${money(cost)}`),
   ]);
   return {
     subject,
     lines: [...lines, ...texts, ...(consoleUrl === null ? [] : ['', consoleUrl])],
-    html: pageOf(subject, lines, tables, consoleUrl === null ? null : { url: consoleUrl, text: words.open }),
+    html: pageOf({ subject, lines, tables, consoleUrl }, words),
+    why: words.why,
   };
 }
 
@@ -118,7 +132,8 @@ function whoOf(facts: NoticeFacts, words: Words): string {
 
 interface Rows {
   title: string;
-  rows: { name: string; cost: string }[];
+  /** Null as a name: all others together. */
+  rows: { name: string | null; cost: string }[];
 }
 
 interface Parts {
@@ -156,10 +171,11 @@ function partsOf(facts: NoticeFacts, words: Words): Parts {
 }
 
 function digestParts(facts: DigestFacts, words: Words): Parts {
-  const { kind, cost, before, calls, days, models, keys } = facts;
+  const { kind, cost, before, calls, days, teams = [], models, keys } = facts;
   const last = new Date(Date.parse(facts.to) - DAY_MS).toISOString().slice(0, 10);
   const tables = [
     { title: words.days, rows: days.map(({ day, cost }) => ({ name: day, cost })) },
+    { title: words.teams, rows: teams },
     { title: words.models, rows: models },
     { title: words.keys, rows: keys },
   ];
@@ -185,6 +201,8 @@ function amountIn(meter: string, amount: string): string {
 /** Dollars as people read them: cents, unless there would be none. */
 function money(amount: string): string {
   const exact = usd(amount);
+  // What was corrected may be less than nothing.
+  if (exact < 0n) return `−${money(formatUsd(-exact)).replace('< ', '')}`;
   const cents = (exact + 5_000_000_000n) / 10_000_000_000n;
   if (exact !== 0n && cents === 0n) return '< $0.01';
   const digits = String(cents).padStart(3, '0');
@@ -198,27 +216,29 @@ function minuteOf(moment: string): string {
 const BAR_PIXELS = 220;
 const TEXT_STYLE = 'font:14px/1.5 Helvetica,Arial,sans-serif;color:#1c2430';
 
-function pageOf(
-  subject: string,
-  lines: string[],
-  tables: Rows[],
-  link: { url: string; text: string } | null,
-): string {
+interface PageParts extends Pick<Parts, 'lines' | 'tables'> {
+  subject: string;
+  consoleUrl: string | null;
+}
+
+function pageOf({ subject, lines, tables, consoleUrl }: PageParts, words: Words): string {
   const paragraphs = lines.map((line) => `<p style="margin:0 0 8px">${escaped(line)}</p>`);
-  const open =
-    link === null
-      ? ''
-      : `<p><a href="${escaped(link.url)}" style="color:#0b5cad">${escaped(link.text)}</a></p>`;
+  const charts = tables.map((table) => chartOf(table, words.others));
+  const link = (path: string, text: string) =>
+    `<a href="${escaped(`${consoleUrl}${path}`)}" style="color:#0b5cad">${escaped(text)}</a>`;
+  const open = consoleUrl === null ? '' : `<p>${link('', words.open)}</p>`;
+  const why = consoleUrl === null ? escaped(words.why) : link('/notices', words.why);
   return (
     `<!doctype html><html><head><meta charset="utf-8"><title>${escaped(subject)}</title></head>` +
     `<body style="margin:0;padding:24px;background:#ffffff;${TEXT_STYLE}">` +
     `<h1 style="font-size:18px;margin:0 0 12px">${escaped(subject)}</h1>` +
-    `${paragraphs.join('')}${tables.map(chartOf).join('')}${open}</body></html>`
+    `${paragraphs.join('')}${charts.join('')}${open}` +
+    `<p style="font-size:12px;margin:24px 0 0">${why}</p></body></html>`
   );
 }
 
 /** A chart of bars made of cells: mail clients show neither scripts nor SVG, and block images. */
-function chartOf({ title, rows }: Rows): string {
+function chartOf({ title, rows }: Rows, others: string): string {
   const most = rows.reduce((max, { cost }) => (usd(cost) > max ? usd(cost) : max), 0n);
   const bars = rows.map(({ name, cost }) => {
     const width = most <= 0n || usd(cost) <= 0n ? 0 : Number((usd(cost) * BigInt(BAR_PIXELS)) / most);
@@ -228,7 +248,7 @@ function chartOf({ title, rows }: Rows): string {
         : `<table role="presentation" cellspacing="0" cellpadding="0" border="0"><tr><td width="${width}" height="12" ` +
           `bgcolor="#2f6fbd" style="width:${width}px;height:12px;font-size:0;line-height:0">&nbsp;</td></tr></table>`;
     return (
-      `<tr><td style="padding:2px 12px 2px 0;${TEXT_STYLE}">${escaped(name)}</td>` +
+      `<tr><td style="padding:2px 12px 2px 0;${TEXT_STYLE}">${escaped(name ?? others)}</td>` +
       `<td width="${BAR_PIXELS}" style="padding:2px 12px 2px 0">${bar}</td>` +
       `<td align="right" style="padding:2px 0;${TEXT_STYLE}">${escaped(money(cost))}</td></tr>`
     );

@@ -15,7 +15,8 @@ export const LANGUAGES = ['en', 'zh'] as const;
 export type Language = (typeof LANGUAGES)[number];
 
 const amount = z.string();
-const named = z.object({ name: z.string(), cost: amount });
+/** Null as a name: all others together. */
+const named = z.object({ name: z.string().nullable(), cost: amount });
 /** Null: the whole installation, or what `about` names. */
 const team = z.string().nullable();
 /** Whom it is about, where that is no team and not the whole installation; missing: it is. */
@@ -33,7 +34,9 @@ const digest = {
   calls: z.number(),
   /** Each UTC day, in order. */
   days: z.array(z.object({ day: z.string(), cost: amount })),
-  /** Dearest first. */
+  /** Of several teams; missing: it is of one, or was raised by an earlier release. */
+  teams: z.array(named).optional(),
+  /** Dearest first, the others last. */
   models: z.array(named),
   keys: z.array(named),
 };

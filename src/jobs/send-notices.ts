@@ -88,7 +88,7 @@ async function sendMail(
   { mailFrom, nowMs }: SendOptions,
   mail: Transporter | null,
   { id, recipient, kind }: DueNotice,
-  { subject, lines, html }: NoticeMessage,
+  { subject, lines, html, why }: NoticeMessage,
 ): Promise<DeliveryProblem | null> {
   if (mail === null || mailFrom === null)
     return { text: 'no mail server is set (TOLLGATE_SMTP_URL, TOLLGATE_MAIL_FROM)', isFinal: false };
@@ -97,7 +97,7 @@ async function sendMail(
       from: mailFrom,
       to: { name: '', address: recipient.address },
       subject: subject.replace(/\s+/g, ' '),
-      text: [subject, '', ...lines].join('\n'),
+      text: [subject, '', ...lines, '', why].join('\n'),
       html,
       date: new Date(nowMs()),
       messageId: `<${id}@tollgate>`,

@@ -6,7 +6,7 @@ import { formatUsd } from '../domain/quantities.ts';
 import { DAY_MS, QUARTER_HOUR_MS } from '../domain/window.ts';
 import type { Database } from './database.ts';
 import { readNames } from './names.ts';
-import { readUsage } from './usage.ts';
+import { readUsage, type UsageRow } from './usage.ts';
 
 const HOUR_MS = 4 * QUARTER_HOUR_MS;
 /** The week whose mean is the usual hour. */
@@ -82,31 +82,22 @@ export async function readDigest(
   period: { before: Date; from: Date; to: Date },
 ): Promise<DigestFacts> {
   const { before, from, to } = period;
-  const ask = async (groupBy: ('model' | 'key')[], interval: 'day' | 'total', since: Date, until: Date) => {
-    const rows = await readUsage(database, {
+  const isOfTeams = team === null;
+  const ask = (groupBy: ('team' | 'model' | 'key')[], interval: 'day' | 'total', since: Date, until: Date) =>
+    readUsage(database, {
       ...{ groupBy, interval, timeZone: 'UTC', from: since, to: until, keyId: undefined },
       ...{ teamIds, limit: 1_000, top: groupBy.length > 0 ? NAMED_MAX : undefined },
     });
-    return rows.filter(({ isOther }) => !isOther);
-  };
-  const [days, models, keys, earlier] = await Promise.all([
+  const [days, models, keys, teams, earlier] = await Promise.all([
     ask([], 'day', from, to),
     ask(['model'], 'total', from, to),
-    ask(['key'], 'total', from, to),
+    ask(isOfTeams ? ['team', 'key'] : ['key'], 'total', from, to),
+    isOfTeams ? ask(['team'], 'total', from, to) : [],
     ask([], 'total', before, from),
   ]);
-  const names = await readNames(
-    database,
-    'keys',
-    keys.flatMap(({ key }) => key ?? []),
-  );
+  const keyNames = await namesAmong(database, 'keys', keys, 'key');
+  const teamNames = await namesAmong(database, 'teams', [...keys, ...teams], 'team');
   const costs = new Map(days.map((row) => [row.startsAt?.getTime(), row.costUsd]));
-  const dearest = (rows: { name: string; costUsd: string }[]) =>
-    rows
-      .map(({ name, costUsd }) => ({ name, cost: usd(costUsd) }))
-      .sort((a, b) => (a.cost === b.cost ? 0 : a.cost < b.cost ? 1 : -1))
-      .slice(0, NAMED_MAX)
-      .map(({ name, cost }) => ({ name, cost: formatUsd(cost) }));
   const total = (rows: { costUsd: string }[]) => rows.reduce((sum, row) => sum + usd(row.costUsd), 0n);
   return {
     ...(about && { about }),
@@ -118,9 +109,34 @@ export async function readDigest(
       const ms = from.getTime() + index * DAY_MS;
       return { day: new Date(ms).toISOString().slice(0, 10), cost: formatUsd(usd(costs.get(ms) ?? '0')) };
     }),
-    models: dearest(models.map((row) => ({ name: row.model ?? '', costUsd: row.costUsd }))),
-    keys: dearest(
-      keys.map((row) => ({ name: names.get(row.key ?? '') ?? row.key ?? '', costUsd: row.costUsd })),
+    ...(isOfTeams ? { teams: dearest(teams, (row) => teamNames(row.team)) } : {}),
+    models: dearest(models, (row) => row.model ?? ''),
+    // Keys of several teams may have one name.
+    keys: dearest(keys, (row) =>
+      isOfTeams ? `${keyNames(row.key)} (${teamNames(row.team)})` : keyNames(row.key),
     ),
   };
+}
+
+/** The dearest first; what all others cost together last, so that the rows add up to the whole. */
+function dearest(rows: readonly UsageRow[], nameOf: (row: UsageRow) => string): DigestFacts['models'] {
+  return rows
+    .map((row) => ({ name: row.isOther ? null : nameOf(row), cost: usd(row.costUsd) }))
+    .sort((a, b) => {
+      if (a.name === null || b.name === null) return Number(a.name === null) - Number(b.name === null);
+      return a.cost === b.cost ? 0 : a.cost < b.cost ? 1 : -1;
+    })
+    .map(({ name, cost }) => ({ name, cost: formatUsd(cost) }));
+}
+
+/** Returns what names the ids of a column of some sums. */
+async function namesAmong(
+  database: Database,
+  which: 'teams' | 'keys',
+  rows: readonly UsageRow[],
+  column: 'team' | 'key',
+): Promise<(id: string | null) => string> {
+  const ids = new Set(rows.flatMap((row) => row[column] ?? []));
+  const names = await readNames(database, which, ids);
+  return (id) => names.get(id ?? '') ?? id ?? '';
 }

@@ -160,7 +160,7 @@ export interface DueNotice extends NoticeRow {
   recipient: RecipientRow;
 }
 
-/** Takes notices whose attempt is due, oldest first. What was raised for a recipient that is gone ends here. */
+/** Takes notices whose attempt is due, oldest first. What its recipient, or who no longer is one, does not want ends here. */
 export async function claimNotices(
   { db }: Database,
   { limit, forMs }: { limit: number; forMs: number },
@@ -194,10 +194,17 @@ export async function claimNotices(
   const kept: DueNotice[] = [];
   for (const notice of claimed) {
     const recipient = byId.get(notice.recipientId);
-    if (recipient !== undefined && recipient.deletedAt === null) kept.push({ ...notice, recipient });
-    else await endNotice({ db }, notice, { problem: 'the recipient was deleted', againAt: null });
+    const problem = unwanted(notice, recipient);
+    if (recipient !== undefined && problem === null) kept.push({ ...notice, recipient });
+    else await endNotice({ db }, notice, { problem, againAt: null });
   }
   return kept.sort((a, b) => a.raisedAt.getTime() - b.raisedAt.getTime());
+}
+
+/** Returns why a notice is not sent any more; null: it is. */
+function unwanted({ kind }: NoticeRow, recipient: RecipientRow | undefined): string | null {
+  if (recipient === undefined || recipient.deletedAt !== null) return 'the recipient was deleted';
+  return recipient.wants.includes(kind) ? null : 'the recipient does not want such notices any more';
 }
 
 function among(column: typeof notices.teamId, rows: readonly { teamId: TeamId }[]): SQL {

@@ -178,7 +178,7 @@ test('mails and webhooks arrive once each, and what is refused for good is given
   expect(subjectsTo('finance@example.com')).toEqual(
     [used(50), used(80), `The whole installation ${DIGEST}`].sort(),
   );
-  expect(subjectsTo('zh@example.com')).toEqual(['团队 R&D <b>：本周（2026-11-23 至 2026-11-29）花费 $16.80']);
+  expect(subjectsTo('zh@example.com')).toEqual(['团队 R&D <b>：上周（2026-11-23 至 2026-11-29）花费 $16.80']);
   // Its mailbox was busy the first time.
   expect(subjectsTo('later@example.com')).toEqual([SPIKE]);
   expect(ends).toContain('failed later@example.com the mail server replied 451');
@@ -197,6 +197,11 @@ test('a mail has a text and a page that mail clients show: bars of cells, names 
   expect(digest.text).toContain('  2026-11-23  $2.40');
   expect(digest.text).toContain('  北京 app  $16.80');
   expect(digest.text).toContain('https://tollgate.example.com/console');
+  expect(digest.text).not.toContain('By team');
+  expect(digest.text?.trimEnd()).toMatch(/\n\nYou get this as a recipient of notices\..*$/);
+  const whole = mailsTo('finance@example.com').find(({ subject }) => subject?.endsWith(DIGEST))!;
+  expect(whole.text).toContain('By team:\n  R&D <b>  $16.80\n');
+  expect(whole.text).toContain('  北京 app (R&D <b>)  $16.80');
   const html = digest.html!;
   expect(html).toContain('R&amp;D &lt;b&gt;');
   expect(html).toContain('<a href="https://tollgate.example.com/console"');
@@ -271,8 +276,13 @@ test('a recipient is changed and deleted; what was raised for it by then is not 
   const { id } = data.find(({ kind }) => kind === 'slack')!;
   const changed = await admin.ask('PATCH', `/recipients/${id}`, { wants: ['spike'], language: 'zh' });
   expect(changed.body).toMatchObject({ wants: ['spike'], language: 'zh' });
+  const { id: other } = data.find(({ kind }) => kind === 'teams')!;
+  await admin.ask('PATCH', `/recipients/${other}`, { wants: ['projection'] });
   const raised = await notify({ database: admin.database, spikeTimes: 5 });
-  expect(raised).toMatchObject([{ kind: 'spike', recipientId: id }]);
+  expect(raised?.map(({ kind, recipientId }) => `${kind} ${recipientId}`).sort()).toEqual(
+    [`spike ${id}`, `projection ${other}`].sort(),
+  );
+  await admin.ask('PATCH', `/recipients/${other}`, { wants: ['spike'] });
   expect((await admin.ask('DELETE', `/recipients/${id}`)).status).toBe(200);
   const before = posts.length;
   await send();
@@ -280,6 +290,11 @@ test('a recipient is changed and deleted; what was raised for it by then is not 
   const { data: sent } = await admin.get(`/notices?team_id=${team.id}`);
   const unsent = sent.find(({ recipient_id, kind }) => recipient_id === id && kind === 'spike');
   expect(unsent).toMatchObject({ delivery: 'given_up', problem: 'the recipient was deleted' });
+  const unwanted = sent.find(({ recipient_id, kind }) => recipient_id === other && kind === 'projection');
+  expect(unwanted).toMatchObject({
+    delivery: 'given_up',
+    problem: 'the recipient does not want such notices any more',
+  });
 });
 
 test.each([

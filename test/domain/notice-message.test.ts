@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest';
+import { messageOf } from '../../src/domain/notice-message.ts';
+
+const digest = {
+  ...({
+    kind: 'weekly',
+    team: null,
+    from: '2026-11-23T00:00:00.000Z',
+    to: '2026-11-30T00:00:00.000Z',
+  } as const),
+  ...{ cost: '1234567.891', before: '-1', calls: 2, keys: [] },
+  days: [
+    { day: '2026-11-23', cost: '1234568.00' },
+    { day: '2026-11-24', cost: '-0.109' },
+    { day: '2026-11-25', cost: '0.000000000001' },
+  ],
+  teams: [{ name: 'a', cost: '1000000' }],
+  models: [
+    { name: 'gpt-5', cost: '1234000' },
+    { name: null, cost: '567.891' },
+  ],
+};
+
+it('a digest says in text and in cells the same amounts, the others too, and why it comes', () => {
+  const { subject, lines, html, why } = messageOf(digest, 'en', 'https://tollgate.example.com/console');
+  expect(subject).toContain('spent $1,234,567.89 in the week from 2026-11-23 to 2026-11-29');
+  expect(lines).toContain('Before: −$1.00 (–).');
+  const amounts = ['$1,234,568.00', '−$0.11', '< $0.01', '$1,000,000.00', '$1,234,000.00', '$567.89'];
+  const ofText = lines.filter((line) => line.startsWith('  ')).map((line) => line.split('  ').at(-1));
+  expect(ofText).toEqual(amounts);
+  const ofPage = [...html.matchAll(/<td align="right"[^>]*>([^<]*)</g)].map(([, cell]) => cell);
+  expect(ofPage.map((cell) => cell?.replace('&lt;', '<'))).toEqual(amounts);
+  expect(lines).toContain('  All others  $567.89');
+  expect(html).toContain('>All others<');
+  expect(html).toContain(`<a href="https://tollgate.example.com/console/notices"`);
+  expect(html).toContain(why);
+});
