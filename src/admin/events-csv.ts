@@ -71,7 +71,7 @@ export function eventsCsvRoute(app: OpenAPIHono, options: AdminOptions): void {
     return csvResponse(
       context,
       'tollgate-events.csv',
-      chunks(database, selectionOf(query.data, query.teams)),
+      chunks(database, selectionOf(query.data, query.teams, context.get('caller'))),
     );
   });
 }

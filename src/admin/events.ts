@@ -21,6 +21,7 @@ import { type Event, Events, type EventsCsvQuery, EventsQuery, WholeEvent } from
 import type { AdminOptions } from './options.ts';
 import { dateOf, formatCursor, instantOf, moneyOf, parseCursor } from './page.ts';
 import { route } from './route.ts';
+import type { Caller } from './scope.ts';
 
 export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOptions): void {
   const find = async (id: string) => {
@@ -36,13 +37,13 @@ export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       query: EventsQuery,
       response: Events,
     },
-    async ({ query, teams }) => {
+    async ({ query, teams, caller }) => {
       const after = parseCursor(query.after);
       if (isApiError(after)) return after;
       await settleNow();
       const { limit } = query;
       const { rows, searchedTo } = await listEvents(database, {
-        ...selectionOf(query, teams),
+        ...selectionOf(query, teams, caller),
         after,
         limit: limit + 1,
       });
@@ -71,6 +72,7 @@ export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
 export function selectionOf(
   query: z.output<typeof EventsCsvQuery>,
   teamIds: readonly TeamId[] | undefined,
+  { actor }: Caller,
 ): Omit<EventPage, 'after' | 'limit'> {
   return {
     teamIds,
@@ -86,7 +88,8 @@ export function selectionOf(
       provenance: query.provenance,
       endUser: query.end_user,
       tag: query.tag,
-      labelled: query.labelled,
+      labelled: query.labelled === 'others' ? { notBy: actor } : query.labelled,
+      saving: query.saving,
     },
   };
 }

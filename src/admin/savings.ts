@@ -10,7 +10,14 @@ import { parseTag } from '../domain/tags.ts';
 import { DAY_MS } from '../domain/window.ts';
 import { type LabelSums, sumLabels } from '../store/labels.ts';
 import { readSourcedPrices } from '../store/rate-cards.ts';
-import { type CallSpeed, type CallSums, LOOKED_AT_MAX, readCallSums, readSpeeds } from '../store/savings.ts';
+import {
+  type CallSpeed,
+  type CallSums,
+  LOOKED_AT_MAX,
+  readCallSums,
+  readSpeeds,
+  type SumsOfCalls,
+} from '../store/savings.ts';
 import { readTagUsage } from '../store/tag-usage.ts';
 import { readUsage, type UsageRow } from '../store/usage.ts';
 import { STAGES } from '../telemetry/measurement.ts';
@@ -146,6 +153,17 @@ function useOf(row: UsageRow): ModelUse {
   };
 }
 
+function useOfCalls(
+  model: string,
+  { calls, spentUsd, input, cached, written, output }: SumsOfCalls,
+): ModelUse {
+  const usage = {
+    ...{ input_tokens: input, cached_input_tokens: cached },
+    ...{ cache_write_tokens: written, output_tokens: output },
+  };
+  return { model, calls, spent: usd(spentUsd), usage };
+}
+
 /** Adds up models that save something, the most first. */
 function savingOf(
   found: { model: string; instead?: string; calls: number; spent: bigint; saving: bigint | null }[],
@@ -178,13 +196,10 @@ function savingOf(
 function cachedInput(cards: RateCards, uses: ModelUse[], atMs: number, asked: string): Saving {
   let input = 0;
   let cached = 0;
-  const found = uses.map(({ model, calls, spent, usage }) => {
-    const tokens = usage.input_tokens ?? 0;
-    const fromCache = usage.cached_input_tokens ?? 0;
-    input += tokens;
-    cached += fromCache;
-    const fresh = tokens - fromCache - (usage.cache_write_tokens ?? 0);
-    return { model, calls, spent, saving: cacheSaving(cards, model, fresh, atMs) };
+  const found = uses.map((use) => {
+    input += use.usage.input_tokens ?? 0;
+    cached += use.usage.cached_input_tokens ?? 0;
+    return { ...use, saving: cacheSaving(cards, use, atMs) };
   });
   return savingOf(found, {
     kind: 'cached_input',
@@ -196,16 +211,16 @@ function cachedInput(cards: RateCards, uses: ModelUse[], atMs: number, asked: st
 }
 
 function cacheMisses(cards: RateCards, calls: CallSums[], atMs: number, asked: string): Saving {
-  const found = calls.map(({ model, missedCalls, missedTokens, missedUsd }) => ({
-    ...{ model, calls: missedCalls, spent: usd(missedUsd) },
-    saving: cacheSaving(cards, model, missedTokens, atMs),
-  }));
+  const found = calls.map(({ model, missed }) => {
+    const use = useOfCalls(model, missed);
+    return { ...use, saving: cacheSaving(cards, use, atMs) };
+  });
   return savingOf(found, {
     kind: 'cache_misses',
     bound: 'at_most',
     basis:
       'Prompts of 1,024 tokens and more of which nothing came from the cache, because they begin differently or too rarely: put what stays the same first.',
-    query: `GET /admin/v1/events?${asked}`,
+    query: `GET /admin/v1/events?saving=cache_misses&${asked}`,
   });
 }
 
@@ -236,13 +251,8 @@ function cheaper(cards: RateCards, names: string[], uses: ModelUse[], atMs: numb
 }
 
 function batch(cards: RateCards, calls: CallSums[], atMs: number, asked: string): Saving {
-  const found = calls.map((each) => {
-    const usage = {
-      input_tokens: each.batchableInput,
-      cached_input_tokens: each.batchableCached,
-      output_tokens: each.batchableOutput,
-    };
-    const use = { model: each.model, calls: each.batchableCalls, spent: usd(each.batchableUsd), usage };
+  const found = calls.map(({ model, batchable }) => {
+    const use = useOfCalls(model, batchable);
     return { ...use, saving: batchSaving(cards, use, atMs) };
   });
   return savingOf(found, {
@@ -250,20 +260,21 @@ function batch(cards: RateCards, calls: CallSums[], atMs: number, asked: string)
     bound: 'at_most',
     basis:
       'Calls that were not streamed, at the prices of batches: those for which no one waited could have been lines of one.',
-    query: `GET /admin/v1/events?${asked}`,
+    query: `GET /admin/v1/events?saving=batch&${asked}`,
   });
 }
 
 function writtenIn(calls: CallSums[], asked: string): Saving {
-  const found = calls.map(({ model, cutCalls, cutUsd }) => ({
-    ...{ model, calls: cutCalls, spent: usd(cutUsd), saving: usd(cutUsd) },
-  }));
+  const found = calls.map(({ model, cut }) => {
+    const use = useOfCalls(model, cut);
+    return { ...use, saving: use.spent };
+  });
   return savingOf(found, {
     kind: 'written_in_limits',
     bound: 'at_most',
     basis:
       'Responses that ended at the output limit that was written in: paid for, and perhaps of no use. Give the calls a limit, or the budget more.',
-    query: `GET /admin/v1/events?${asked}`,
+    query: `GET /admin/v1/events?saving=written_in_limits&${asked}`,
   });
 }
 

@@ -1,6 +1,7 @@
 /**
  * Savings: what calls would have cost in another way, by prices alone. Owns: which model is a cheaper one of the same family, and
- * the sums. Does not own: whether it would do as well. Pure.
+ * the sums. Does not own: whether it would do as well. Invariant: no more is saved than was spent: what cost less than the
+ * standard price (in batches, on a cheaper tier) saves less in the same proportion. Pure.
  */
 import type { PicoUsd } from './money.ts';
 import { costAt, type Price, type RateCards, type ServiceTier } from './price.ts';
@@ -41,6 +42,11 @@ export interface Cheaper {
   saving: PicoUsd;
 }
 
+/** @param own what it would have cost at standard prices */
+function ofSpent(saving: PicoUsd, spent: PicoUsd, own: PicoUsd): PicoUsd {
+  return own > spent ? (saving * spent) / own : saving;
+}
+
 /**
  * The model of the same family that would have cost least, at standard prices of both; null: none would have cost less.
  * @param names of models with a price
@@ -48,37 +54,45 @@ export interface Cheaper {
 export function cheaperModel(
   cards: RateCards,
   names: readonly string[],
-  { model, usage }: ModelUse,
+  { model, usage, spent }: ModelUse,
   atMs: number,
 ): Cheaper | null {
   const family = familyOf(model);
   const own = costInTier(cards, model, 'default', usage, atMs);
   if (family === null || own === null) return null;
   let best: Cheaper | null = null;
+  // All of them in the same proportion: the cheapest stays the cheapest.
   for (const name of names) {
     if (name === model || SNAPSHOT.test(name) || familyOf(name) !== family) continue;
     const cost = costInTier(cards, name, 'default', usage, atMs);
     if (cost !== null && own - cost > (best?.saving ?? 0n)) best = { model: name, saving: own - cost };
   }
-  return best;
+  return best && { ...best, saving: ofSpent(best.saving, spent, own) };
 }
 
 /** What the same usage would have cost less as a batch, at the prices of both tiers; null: one of them has none. */
-export function batchSaving(cards: RateCards, { model, usage }: ModelUse, atMs: number): PicoUsd | null {
+export function batchSaving(
+  cards: RateCards,
+  { model, usage, spent }: ModelUse,
+  atMs: number,
+): PicoUsd | null {
   const own = costInTier(cards, model, 'default', usage, atMs);
   const batch = costInTier(cards, model, 'batch', usage, atMs);
-  return own === null || batch === null ? null : own - batch;
+  return own === null || batch === null ? null : ofSpent(own - batch, spent, own);
 }
 
-/** What input would cost less if all of it came from the cache; null: the model has no price for that. */
-export function cacheSaving(cards: RateCards, model: string, tokens: number, atMs: number): PicoUsd | null {
-  const whole = costInTier(cards, model, 'default', { input_tokens: tokens }, atMs);
-  const cached = costInTier(
-    cards,
-    model,
-    'default',
-    { input_tokens: tokens, cached_input_tokens: tokens },
-    atMs,
-  );
-  return whole === null || cached === null ? null : whole - cached;
+/**
+ * What a use would cost less if all of its input came from the cache; null: the model has no price for that. What was written to the
+ * cache stays.
+ */
+export function cacheSaving(
+  cards: RateCards,
+  { model, usage, spent }: ModelUse,
+  atMs: number,
+): PicoUsd | null {
+  const own = costInTier(cards, model, 'default', usage, atMs);
+  const { input_tokens: input = 0, cache_write_tokens: written = 0 } = usage;
+  const cached = { ...usage, cached_input_tokens: input - written };
+  const least = costInTier(cards, model, 'default', cached, atMs);
+  return own === null || least === null ? null : ofSpent(own - least, spent, own);
 }

@@ -20,6 +20,7 @@ import { type EventId, type GrantId, type LimitId, momentOfUuidV7, type TeamId }
 import { parseTag } from '../domain/tags.ts';
 import { type After, isAfter, type Order } from './changes.ts';
 import type { Database, Queries } from './database.ts';
+import { SAVING_CALLS } from './savings.ts';
 import { adjustments, grants, labels, usageEvents } from './schema.ts';
 
 /** An event, and the sum of its corrections (decimal USD; null: there are none). */
@@ -39,7 +40,9 @@ export type EventFilter = { [Name in keyof typeof FILTERS]?: string | undefined 
   /** As text. */
   tag?: string | undefined;
   /** Whether people said of it if it was right. */
-  labelled?: 'true' | 'false' | undefined;
+  labelled?: 'true' | 'false' | { notBy: string } | undefined;
+  /** What could have made it cheaper. */
+  saving?: keyof typeof SAVING_CALLS | undefined;
 };
 
 export interface EventPage {
@@ -68,9 +71,10 @@ export const SEARCHED_MAX = 20_000;
 export async function listEvents(database: Database, page: EventPage): Promise<FoundEvents> {
   const filters = Object.entries(page.filter).filter(([, value]) => value !== undefined);
   const matches = filters.map(([name, value]) => {
-    const wanted = defined(value, 'the value of the filter');
+    if (name === 'labelled') return isLabelled(page.filter.labelled);
+    const wanted = defined(value, 'the value of the filter') as string;
     if (name === 'tag') return hasTag(wanted);
-    if (name === 'labelled') return wanted === 'true' ? LABELLED : not(LABELLED);
+    if (name === 'saving') return couldSave(wanted as keyof typeof SAVING_CALLS);
     return eq(FILTERS[name as keyof typeof FILTERS], wanted);
   });
   const last = matches.length === 0 ? null : await lastSearched(database, page);
@@ -84,9 +88,22 @@ export async function listEvents(database: Database, page: EventPage): Promise<F
 const LABELLED = sql`exists (
   select from ${labels} l where l.team_id = ${usageEvents.teamId} and l.event_id = ${usageEvents.id})`;
 
+function isLabelled(wanted: EventFilter['labelled']): SQL | undefined {
+  if (typeof wanted !== 'object') return wanted === 'true' ? LABELLED : not(LABELLED);
+  const own = sql`exists (
+    select from ${labels} l where l.team_id = ${usageEvents.teamId} and l.event_id = ${usageEvents.id}
+      and l.labeller = ${wanted.notBy})`;
+  return and(LABELLED, not(own));
+}
+
 function hasTag(text: string): SQL {
   const { name, value } = parseTag(text);
   return sql`${usageEvents.tags} ->> ${name} = ${value}`;
+}
+
+/** As the report on savings chooses its calls. */
+function couldSave(saving: keyof typeof SAVING_CALLS): SQL {
+  return sql`${usageEvents.outcome} = 'settled' and ${sql.raw(SAVING_CALLS[saving])}`;
 }
 
 /** The last event that a filtered page looks at; null: the list ends before it. */

@@ -20,26 +20,36 @@ export interface CallsSelection {
   tag?: { name: string; value: string | null } | undefined;
 }
 
-/** Of the calls of one model that were looked at. Money is decimal text. */
+/** Of some calls together. Money is decimal text. */
+export interface SumsOfCalls {
+  calls: number;
+  spentUsd: string;
+  input: number;
+  cached: number;
+  written: number;
+  output: number;
+}
+
+/** Of the calls of one model that were looked at. */
 export interface CallSums {
   model: string;
   calls: number;
   /** Prompts long enough for the cache, of which nothing came from it. */
-  missedCalls: number;
-  missedTokens: number;
-  missedUsd: string;
+  missed: SumsOfCalls;
   /** Not streamed, of operations that batches serve, at the standard tier. */
-  batchableCalls: number;
-  batchableInput: number;
-  batchableCached: number;
-  batchableOutput: number;
-  batchableUsd: string;
+  batchable: SumsOfCalls;
   /** Ended at the output limit that was written in. */
-  cutCalls: number;
-  cutUsd: string;
+  cut: SumsOfCalls;
 }
 
 const BATCHABLE = ['chat.completions', 'responses', 'completions', 'embeddings', 'moderations'];
+
+/** Which settled calls could have been cheaper, as text of SQL: the list of calls is filtered by the same conditions. */
+export const SAVING_CALLS = {
+  cache_misses: `input_tokens >= ${CACHED_PROMPT_LEAST} and cached_input_tokens = 0`,
+  batch: `not stream and operation in ('${BATCHABLE.join("', '")}') and coalesce(service_tier, 'default') = 'default'`,
+  written_in_limits: 'output_limit is not null and output_tokens >= output_limit',
+} as const;
 
 /** The latest calls of a selection as the common table expression `looked`. */
 function looked(sql: Sql, { teamIds, from, to, tag }: CallsSelection): Fragment {
@@ -51,8 +61,8 @@ function looked(sql: Sql, { teamIds, from, to, tag }: CallsSelection): Fragment 
       : sql`and tags ->> ${tag.name} = ${tag.value}`;
   return sql`looked as (
     select * from (
-      select model, operation, stream, service_tier, input_tokens, cached_input_tokens, output_tokens, output_limit, cost_usd,
-        stage_us, tags
+      select model, operation, stream, service_tier, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
+        output_limit, cost_usd, stage_us, tags
       from usage_events
       where created_at >= ${from.toISOString()} and created_at < ${to.toISOString()} and outcome = 'settled' ${ofTeams}
       order by created_at desc limit ${tag ? SEARCHED_MAX : LOOKED_AT_MAX}) e
@@ -63,22 +73,17 @@ export async function readCallSums(
   { readSql: sql }: Database,
   selection: CallsSelection,
 ): Promise<CallSums[]> {
-  const missed = sql`input_tokens >= ${CACHED_PROMPT_LEAST}::int8 and cached_input_tokens = 0`;
-  const batchable = sql`not stream and operation = any(${BATCHABLE}::text[]) and coalesce(service_tier, 'default') = 'default'`;
-  const cut = sql`output_limit is not null and output_tokens >= output_limit`;
-  const count = (tokens: Fragment, when: Fragment) =>
-    sql`coalesce(sum(${tokens}) filter (where ${when}), 0)::float8`;
-  const usd = (when: Fragment) => sql`coalesce(sum(cost_usd) filter (where ${when}), 0)::text`;
+  const sums = (kind: keyof typeof SAVING_CALLS) => {
+    const when = sql`filter (where ${sql.unsafe(SAVING_CALLS[kind])})`;
+    const count = (tokens: Fragment) => sql`coalesce(sum(${tokens}) ${when}, 0)`;
+    return sql`jsonb_build_object('calls', count(*) ${when}, 'spentUsd', ${count(sql`cost_usd`)}::text,
+      'input', ${count(sql`input_tokens`)}, 'cached', ${count(sql`cached_input_tokens`)},
+      'written', ${count(sql`cache_write_tokens`)}, 'output', ${count(sql`output_tokens`)})`;
+  };
   return await sql<CallSums[]>`
     with ${looked(sql, selection)}
-    select model, count(*)::float8 as calls,
-      (count(*) filter (where ${missed}))::float8 as "missedCalls", ${count(sql`input_tokens`, missed)} as "missedTokens",
-      ${usd(missed)} as "missedUsd",
-      (count(*) filter (where ${batchable}))::float8 as "batchableCalls",
-      ${count(sql`input_tokens`, batchable)} as "batchableInput",
-      ${count(sql`cached_input_tokens`, batchable)} as "batchableCached",
-      ${count(sql`output_tokens`, batchable)} as "batchableOutput", ${usd(batchable)} as "batchableUsd",
-      (count(*) filter (where ${cut}))::float8 as "cutCalls", ${usd(cut)} as "cutUsd"
+    select model, count(*)::float8 as calls, ${sums('cache_misses')} as missed, ${sums('batch')} as batchable,
+      ${sums('written_in_limits')} as cut
     from looked group by model order by model`;
 }
 

@@ -17,6 +17,7 @@ interface Entry {
   bound: string;
   saving_usd: string | null;
   calls: number | null;
+  query: string | null;
   share: number | null;
   models: { model: string; instead: string | null; saving_usd: string }[];
 }
@@ -95,6 +96,17 @@ test('each saving has its dollars, by the prices of the same tokens', async () =
   ]);
   expect(found.get('batch')).toMatchObject({ saving_usd: '0.00' });
   expect(found.get('written_in_limits')).toMatchObject({ saving_usd: '0.016', calls: 1 });
+});
+
+test('the request of a saving shows the calls that it sums up', async () => {
+  for (const { kind, query, calls } of (await entries()).values()) {
+    if (query === null || calls === 0 || !query.includes('/events?')) continue;
+    expect(query).toContain(`saving=${kind}`);
+    const { data } = await admin.get(query.replace('GET /admin/v1', ''));
+    expect([kind, data.length]).toEqual([kind, calls]);
+  }
+  const { data } = await admin.get('/events?saving=batch');
+  expect(data).toMatchObject([{ stream: false, cost_usd: '0.03' }]);
 });
 
 test('another team, and another time, have savings of their own', async () => {

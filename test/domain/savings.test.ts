@@ -27,10 +27,10 @@ const cards = new RateCards(
   [],
 );
 const names = ['gpt-5', 'gpt-5-mini', 'gpt-5-nano', 'gpt-4o'];
-const use = (model: string) => ({
+const use = (model: string, spent = '2.10') => ({
   model,
   calls: 2,
-  spent: 0n,
+  spent: usd(spent),
   usage: { input_tokens: 1_000_000, cached_input_tokens: 500_000, output_tokens: 100_000 },
 });
 
@@ -58,6 +58,18 @@ it('the cheapest model of the family is by how much the same tokens would have c
 it('batches and the cache save by their prices, and nothing is said where there is no price', () => {
   expect(batchSaving(cards, use('gpt-5'), 0)).toBe(usd('1.05'));
   expect(batchSaving(cards, use('gpt-5-mini'), 0)).toBeNull();
-  expect(cacheSaving(cards, 'gpt-5', 1_000_000, 0)).toBe(usd('1.80'));
-  expect(cacheSaving(cards, 'gpt-9', 1_000_000, 0)).toBeNull();
+  expect(cacheSaving(cards, use('gpt-5'), 0)).toBe(usd('0.90'));
+  expect(cacheSaving(cards, use('gpt-9'), 0)).toBeNull();
+});
+
+it('what cost half of the standard price saves half as much, and what cost nothing saves nothing', () => {
+  for (const [spent, parts] of [
+    ['1.05', 2n],
+    ['0', null],
+  ] as const) {
+    const part = (saving: bigint) => (parts === null ? 0n : saving / parts);
+    expect(cheaperModel(cards, names, use('gpt-5', spent), 0)?.saving).toBe(part(usd('2.005')));
+    expect(batchSaving(cards, use('gpt-5', spent), 0)).toBe(part(usd('1.05')));
+    expect(cacheSaving(cards, use('gpt-5', spent), 0)).toBe(part(usd('0.90')));
+  }
 });

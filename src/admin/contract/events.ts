@@ -34,7 +34,12 @@ const filters = {
   provenance: provenance.optional(),
   end_user: label(512).optional(),
   tag: tagText.optional(),
-  labelled: z.enum(['true', 'false']).optional().meta({ description: 'Whether it has a label' }),
+  labelled: z.enum(['true', 'false', 'others']).optional().meta({
+    description: 'Whether it has a label; others: it has, and none of the caller',
+  }),
+  saving: z.enum(['cache_misses', 'batch', 'written_in_limits']).optional().meta({
+    description: 'Settled calls that could have been cheaper, as the report on savings finds them',
+  }),
   from: moment.optional(),
   to: moment.optional().meta({ description: 'Exclusive' }),
   order: z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' }),
