@@ -58,6 +58,21 @@ it('is the same stack from the largest series and the sum of the others as from 
   expect(stackOf(top, startsMs, 8, 'other')).toEqual(stackOf(all, startsMs, 8, 'other'));
 });
 
+it('keeps series of one name apart, each with the end of its id', () => {
+  const of = (id: string, usd: string) => ({ ...point(0, 'app', usd), id });
+  const { series } = stackOf(
+    [of('id-1111', '1'), of('id-2222', '2'), point(0, 'b', '3')],
+    startsMs,
+    8,
+    'app',
+  );
+  expect(series.map(({ name, total }) => [name, total])).toEqual([
+    ['b', '3.00'],
+    ['app (…2222)', '2.00'],
+    ['app (…1111)', '1.00'],
+  ]);
+});
+
 it('adds up rows of one bucket exactly', () => {
   const stack = stackOf([point(0, 'a', '0.1'), point(0, 'a', '0.2')], startsMs, 8, 'other');
   expect(stack.total).toBe('0.30');

@@ -42,6 +42,14 @@ const NAMES: Record<Group, (row: UsageRow) => string | null | undefined> = {
   tag: (row) => row.tag_value,
 };
 
+/** Teams and keys may have the same name; a tag's value may read as the words for having none. */
+const IDS: Record<Group, (row: UsageRow) => string | undefined> = {
+  model: () => undefined,
+  team: (row) => row.team_id,
+  key: (row) => row.key_id,
+  tag: (row) => (row.tag_value == null ? ' without' : row.tag_value),
+};
+
 interface SpendProps {
   range: Range;
   onRange: (range: Range) => void;
@@ -129,6 +137,7 @@ function Spend({ usage, range, group, asTable, by }: ShownProps) {
     const points = usage.data.map((row) => ({
       at: row.starts_at ?? '',
       series: row.other ? null : (NAMES[group](row) ?? (group === 'tag' ? t.tags.without : '—')),
+      id: IDS[group](row),
       usd: row.cost_usd,
     }));
     return stackOf(points, rangeOf(range, Date.now()), COLOURS, t.common.other);
@@ -166,8 +175,8 @@ function Legend({ stack, pointed, formatTime }: LegendProps) {
         <Money usd={total} reserve={reserve} />
       </p>
       <ul>
-        {stack.series.map(({ name }, index) => (
-          <li key={name}>
+        {stack.series.map(({ id, name }, index) => (
+          <li key={id}>
             <span class={`swatch series-${(index % COLOURS) + 1}`} />
             <span class="legend-name">{name}</span>
             <Money usd={amounts[index] ?? '0'} reserve={reserve} />
@@ -201,8 +210,8 @@ function SpendTable({ stack, caption, formatTime }: SpendTableProps) {
             heads: true,
             cell: (row) => formatTime(stack.startsMs[row] ?? 0),
           },
-          ...stack.series.map(({ name, amounts }) => ({
-            key: name,
+          ...stack.series.map(({ id, name, amounts }) => ({
+            key: id,
             label: name,
             number: true,
             cell: (row: number) => <Money usd={amounts[row] ?? '0'} reserve={restDigits(amounts)} />,

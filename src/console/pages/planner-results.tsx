@@ -33,7 +33,7 @@ function Bars({ bars, caption, isMoney }: { bars: readonly Bar[]; caption: strin
   const point = useCallback((index: number | null) => setPointed(index), []);
   const stack = useMemo<Stack>(() => {
     const amounts = bars.map(({ amount }) => amount);
-    const series = [{ name: caption, amounts, total: sum(amounts) }];
+    const series = [{ id: caption, name: caption, amounts, total: sum(amounts) }];
     return { startsMs: bars.map((_, index) => index), series, totals: amounts, total: sum(amounts) };
   }, [bars, caption]);
   const nameAt = useCallback((index: number) => bars[index]?.name ?? '', [bars]);

@@ -8,10 +8,14 @@ export interface Point {
   at: string;
   /** Null: of none that is known by name, but of the others. */
   series: string | null;
+  /** What tells series of one name apart; missing: their name does. */
+  id?: string | undefined;
   usd: string;
 }
 
 export interface Series {
+  id: string;
+  /** With the end of the id, where another has the same. */
   name: string;
   /** By bucket; `0` where nothing was spent. */
   amounts: string[];
@@ -28,6 +32,8 @@ export interface Stack {
 }
 
 const ZERO = '0';
+/** No id of a series, and no name either. */
+const OTHER_ID = ' other';
 
 export function stackOf(
   points: readonly Point[],
@@ -35,17 +41,20 @@ export function stackOf(
   most: number,
   otherName: string,
 ): Stack {
-  const bySeries = new Map<string | null, Map<number, string[]>>();
-  for (const { at, series, usd } of points) {
-    const amounts = bySeries.get(series) ?? new Map<number, string[]>();
+  const bySeries = new Map<string | null, { name: string; amounts: Map<number, string[]> }>();
+  for (const { at, series, id = series, usd } of points) {
+    const key = series === null ? null : id;
+    const { name, amounts } = bySeries.get(key) ?? { name: series ?? otherName, amounts: new Map() };
     const ms = Date.parse(at);
     amounts.set(ms, [...(amounts.get(ms) ?? []), usd]);
-    bySeries.set(series, amounts);
+    bySeries.set(key, { name, amounts });
   }
-  const all = [...bySeries].map(([name, amounts]) => ({
-    isOther: name === null,
+  const names = Map.groupBy(bySeries, ([id, { name }]) => (id === null ? null : name));
+  const all = [...bySeries].map(([id, { name, amounts }]) => ({
+    isOther: id === null,
     ...seriesOf(
-      name ?? otherName,
+      id ?? OTHER_ID,
+      id !== null && (names.get(name)?.length ?? 0) > 1 ? `${name} (…${id.slice(-4)})` : name,
       startsMs.map((ms) => sum(amounts.get(ms) ?? [])),
     ),
   }));
@@ -59,14 +68,15 @@ export function stackOf(
   return { startsMs, series, totals, total: sum(totals) };
 }
 
-function seriesOf(name: string, amounts: string[]): Series {
-  return { name, amounts, total: sum(amounts) };
+function seriesOf(id: string, name: string, amounts: string[]): Series {
+  return { id, name, amounts, total: sum(amounts) };
 }
 
 function merge(series: readonly Series[], name: string): Series {
   const length = series[0]?.amounts.length ?? 0;
   const sumAt = (index: number) => sum(series.map(({ amounts }) => amounts[index] ?? ZERO));
   return seriesOf(
+    OTHER_ID,
     name,
     Array.from({ length }, (_, index) => sumAt(index)),
   );
