@@ -13,6 +13,7 @@ import { authenticate } from './access.ts';
 import { archiveRoute } from './archive.ts';
 import { auditRoute } from './audit.ts';
 import { balanceRoute } from './balance.ts';
+import { contentRoute } from './contents.ts';
 import { departmentRoutes } from './departments.ts';
 import { documentRoute } from './document.ts';
 import { estimateRoute } from './estimates.ts';
@@ -90,6 +91,7 @@ export function createAdmin({ database, ...given }: AdminOptions): OpenAPIHono {
     usageRoute,
     apiErrorRoutes,
     eventRoutes,
+    contentRoute,
     eventsCsvRoute,
     focusRoutes,
     archiveRoute,

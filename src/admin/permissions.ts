@@ -33,6 +33,7 @@ const NEEDS: Record<string, readonly [Permission, Where]> = {
   'GET /events': ['read', 'list'],
   'GET /events.csv': ['read', 'list'],
   'GET /events/{id}': ['read', 'owner'],
+  'GET /events/{id}/content': ['contents:export', 'owner'],
   'GET /focus.csv': ['read', 'list'],
   'GET /focus.parquet': ['read', 'list'],
   'GET /grants': ['read', 'list'],

@@ -61,6 +61,18 @@ export async function pruneContents(sql: Sql): Promise<number> {
 
 export const PRUNED_AT_ONCE = 1_000;
 
+/** Returns what one call said, sealed, and its edited answer; null: it is not kept. */
+export async function readContent(
+  sql: Sql,
+  { teamId, id }: { teamId: TeamId; id: EventId },
+): Promise<Record<ContentPart, Buffer | null> | null> {
+  const rows = await sql<{ part: ContentPart; sealed: Buffer }[]>`
+    select part, sealed from call_contents
+    where team_id = ${teamId} and event_id = ${id} and expires_at > tollgate_now()`;
+  const parts = new Map(rows.map(({ part, sealed }) => [part, sealed]));
+  return rows.length === 0 ? null : { call: parts.get('call') ?? null, edit: parts.get('edit') ?? null };
+}
+
 export interface LabelledContent {
   teamId: TeamId;
   eventId: EventId;

@@ -93,6 +93,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     'reconciliation',
     'reconciliation/postings',
     'events/{id}',
+    'events/{id}/content',
     'events.csv',
     'focus.csv',
     'focus.parquet',

@@ -101,6 +101,14 @@ describe('contents of calls', () => {
       },
     ]);
     expect(await exported(`team_id=${teamId}&label=edited`)).toHaveLength(1);
+    // Whoever checks an answer reads it where it is labelled; each reading is noted.
+    const read = (id: string) => stack.admin('GET', `/events/${id}/content`);
+    expect(await read(chat.id)).toMatchObject({
+      ...{ call_id: chat.id, state: 'kept', response: chat.text, edited_text: null },
+      request: expect.stringContaining('heliotrope'),
+      example: { messages: [...CHAT.messages, turn(answer)] },
+    });
+    expect(await read(stream.id)).toMatchObject({ edited_text: 'It is heliotrope, 是的。' });
     await label(stream.id, { label: 'accepted' });
     await label(unlabelled.id, { label: 'accepted' });
     const texts = (await exported(`team_id=${teamId}`)).map(
@@ -117,8 +125,11 @@ describe('contents of calls', () => {
     await until('the export in the audit log', async () => {
       const { data } = await stack.admin<{ data: Entry[] }>('GET', '/audit?limit=100');
       const noted = data.filter(({ action }) => action === 'export').map(({ after }) => after?.filter);
-      return noted.some(
-        (filter) => filter?.export === 'labels' && filter.label === 'edited' && filter.team_id === teamId,
+      const has = (wanted: object) =>
+        noted.some((filter) => JSON.stringify({ ...filter, ...wanted }) === JSON.stringify(filter));
+      return (
+        has({ export: 'labels', label: 'edited', team_id: teamId }) &&
+        has({ export: 'content', call_id: chat.id, team_id: teamId })
       );
     });
   });
@@ -135,6 +146,9 @@ describe('contents of calls', () => {
     await stack.database.sql`
       update call_contents set sealed = (select sealed from call_contents where event_id = ${two.id}::uuid)
       where event_id = ${one.id}::uuid`;
+    const opened = ({ id }: { id: string }) => stack.admin('GET', `/events/${id}/content`);
+    expect(await opened(one)).toMatchObject({ state: 'other_key', request: null });
+    expect(await opened(two)).toMatchObject({ state: 'kept' });
     const left = await exported(`team_id=${teamId}`);
     expect(left.map(({ messages }) => (messages as object[])[0])).toEqual([{ role: 'user', content: 'two' }]);
   });
@@ -151,6 +165,7 @@ describe('contents of calls', () => {
     await stack.admin('PATCH', `/teams/${teamId}`, { content_retention_days: 9 });
     // At once, whenever the row is deleted.
     expect(await exported(`team_id=${teamId}`)).toEqual([]);
+    expect(await stack.admin('GET', `/events/${id}/content`)).toMatchObject({ state: 'not_kept' });
     const other = await keepingTeam();
     await ask(other.key, '/chat/completions', CHAT);
     await keptRows(other.teamId, 1);
@@ -170,9 +185,11 @@ describe('contents of calls', () => {
   it('are exported by who has the permission of its own, of the teams in scope', async () => {
     const { teamId, key } = await keepingTeam();
     const outside = await keepingTeam();
+    const ids: string[] = [];
     for (const each of [key, outside.key]) {
       const { id } = await ask(each, '/chat/completions', CHAT);
       await label(id, { label: 'accepted' });
+      ids.push(id);
     }
     await keptRows(teamId, 1);
     await keptRows(outside.teamId, 1);
@@ -183,11 +200,15 @@ describe('contents of calls', () => {
           roles: [{ role, scope: { type: 'team', id: teamId } }],
         })
       ).token;
-    const asked = async (role: string) =>
-      fetch(`${stack.app.url}/admin/v1/labels/export`, {
+    const asked = async (role: string, path = '/labels/export') =>
+      fetch(`${stack.app.url}/admin/v1${path}`, {
         headers: { authorization: `Bearer ${await tokenOf(role)}` },
       });
     expect((await asked('team_lead')).status).toBe(403);
+    const content = (role: string, id: string) => asked(role, `/events/${id}/content`);
+    expect((await content('team_lead', ids[0]!)).status).toBe(403);
+    expect((await content('admin', ids[0]!)).status).toBe(200);
+    expect((await content('admin', ids[1]!)).status).toBe(404);
     const lines = (await (await asked('admin')).text()).split('\n').filter((line) => line !== '');
     expect(lines).toHaveLength(1);
   });

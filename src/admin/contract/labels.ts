@@ -42,6 +42,28 @@ export const LabelsQuery = pageQuery.extend({
   order: z.enum(['asc', 'desc']).default('asc').meta({ description: 'Given first or last first' }),
 });
 
+export const CallContent = z
+  .strictObject({
+    call_id: id,
+    state: z.enum(['kept', 'not_kept', 'other_key']).meta({
+      description:
+        'not_kept: its team keeps nothing, or not any more. other_key: it was sealed under another key',
+    }),
+    request: z.string().nullable().meta({ description: 'As it was sent to the upstream; null: not kept' }),
+    response: z
+      .string()
+      .nullable()
+      .meta({ description: 'As it came from there: JSON, or a stream of events' }),
+    example: z
+      .looseObject({ messages: z.array(z.looseObject({ role: z.string() })) })
+      .nullable()
+      .meta({
+        description: 'The call in the chat format of fine-tuning, as the model answered; null: it has none',
+      }),
+    edited_text: z.string().nullable().meta({ description: 'The answer as it should have been' }),
+  })
+  .meta({ id: 'CallContent' });
+
 export const LabelsExportQuery = z.strictObject({
   team_id: teamId.optional(),
   label: z.enum(['accepted', 'edited']).optional().meta({ description: 'Missing: both' }),

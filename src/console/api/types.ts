@@ -9,6 +9,7 @@ export type Archive = ApiResponse<typeof contract.Archive>;
 export type AuditEntry = ApiResponse<typeof contract.AuditEntry>;
 export type Balance = ApiResponse<typeof contract.Balance>;
 export type BulkRelease = ApiResponse<typeof contract.BulkRelease>;
+export type CallContent = ApiResponse<typeof contract.CallContent>;
 export type Department = ApiResponse<typeof contract.Department>;
 export type Estimate = ApiResponse<typeof contract.Estimate>;
 export type Event = ApiResponse<typeof contract.Event>;

@@ -1,6 +1,6 @@
 /** One call: its stages with their times, its amounts, and all fields of its event. */
 import { useState } from 'preact/hooks';
-import type { WholeEvent } from '../api/types.ts';
+import type { Label, Page as PageOf, WholeEvent } from '../api/types.ts';
 import { useApi } from '../api/use.ts';
 import { restDigits } from '../money.ts';
 import { Money } from '../parts/money.tsx';
@@ -11,8 +11,10 @@ import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { BASE } from '../shell/router.ts';
 import { useMay } from '../shell/session.ts';
+import { Content, useContent } from './call-content.tsx';
 import { CallFigures, Facts } from './call-facts.tsx';
 import { Stages } from './call-stages.tsx';
+import { LabelBadge } from './label-badge.tsx';
 import { ReleaseDialog } from './unknown.tsx';
 
 export function CallPage({ id }: { id: string }) {
@@ -52,6 +54,8 @@ export function CallPage({ id }: { id: string }) {
               </Panel>
             </div>
             {data.adjustments.length > 0 && <Corrections call={data} />}
+            <Labels call={data} />
+            <Said call={data} />
           </>
         )}
       </Load>
@@ -110,6 +114,54 @@ function Budgets({ call }: { call: WholeEvent }) {
         },
       ]}
     />
+  );
+}
+
+/** What people said of its answer. */
+function Labels({ call }: { call: WholeEvent }) {
+  const t = useMessages();
+  const format = useFormat();
+  const labels = useApi<PageOf<Label>>('/labels', { call_id: call.id, order: 'desc' });
+  const given = labels.data?.data ?? [];
+  if (given.length === 0) return null;
+  return (
+    <Panel title={t.nav.labels}>
+      <Table
+        caption={t.nav.labels}
+        rows={given}
+        keyOf={(each) => each.id}
+        columns={[
+          { key: 'at', label: t.labels.given, heads: true, cell: (each) => format.dateTime(each.created_at) },
+          { key: 'label', label: t.labels.label, cell: (each) => <LabelBadge label={each.label} /> },
+          { key: 'reason', label: t.call.reason, cell: (each) => each.reason ?? '—' },
+          { key: 'by', label: t.call.by, cell: (each) => each.labeller },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+/** What it said, shown when it is asked for: each reading stands in the audit log. */
+function Said({ call }: { call: WholeEvent }) {
+  const t = useMessages();
+  const may = useMay()('contents:export', call.team_id);
+  const [isOpen, setIsOpen] = useState(false);
+  const content = useContent(isOpen ? call : undefined);
+  if (!may) return null;
+  return (
+    <Panel
+      title={t.content.title}
+      note={t.content.note}
+      actions={
+        !isOpen && (
+          <button type="button" class="button" onClick={() => setIsOpen(true)}>
+            {t.labels.show}
+          </button>
+        )
+      }
+    >
+      {content && <Content of={content} />}
+    </Panel>
   );
 }
 

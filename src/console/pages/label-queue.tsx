@@ -4,10 +4,10 @@
  */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { post } from '../api/client.ts';
-import type { Event, Label } from '../api/types.ts';
-import { asApiError, usePages } from '../api/use.ts';
+import type { Event, Label, Page } from '../api/types.ts';
+import { asApiError, useApi, usePages } from '../api/use.ts';
 import { announce } from '../parts/announce.tsx';
-import { TextField } from '../parts/field.tsx';
+import { AreaField, TextField } from '../parts/field.tsx';
 import { Money } from '../parts/money.tsx';
 import { Panel } from '../parts/page.tsx';
 import { Paged } from '../parts/pager.tsx';
@@ -17,6 +17,7 @@ import { useFormat } from '../shell/format.ts';
 import { useMessages } from '../shell/language.ts';
 import { useLocation } from '../shell/router.ts';
 import { useMay } from '../shell/session.ts';
+import { answerOf, Content, useContent } from './call-content.tsx';
 import { Facts } from './call-facts.tsx';
 import { costOf } from './call-table.tsx';
 import { LabelBadge } from './label-badge.tsx';
@@ -57,19 +58,19 @@ function Queue({ calls, onDone }: QueueProps) {
   const box = useRef<HTMLDivElement>(null);
   const [given, setGiven] = useState<ReadonlyMap<string, Given>>(new Map());
   const [place, setPlace] = useState(0);
-  const [reason, setReason] = useState('');
+  const [said, setSaid] = useState<Said>(NOTHING);
   const [problem, setProblem] = useState('');
   const call = calls[place];
+  const content = useContent(call);
   const go = (to: number) => {
     setPlace(Math.max(0, Math.min(calls.length - 1, to)));
-    setReason('');
+    setSaid(NOTHING);
     setProblem('');
   };
   const label = async (what: Given) => {
     if (call === undefined || !may('labels:write', call.team_id)) return;
     try {
-      const text = reason.trim();
-      await post<Label>('/labels', { call_id: call.id, label: what, reason: text === '' ? null : text });
+      await post<Label>('/labels', { call_id: call.id, label: what, ...saidOf(said, what) });
     } catch (error) {
       return setProblem(errorText(t, asApiError(error)));
     }
@@ -80,55 +81,121 @@ function Queue({ calls, onDone }: QueueProps) {
     const next = calls.findIndex(({ id }, index) => index > place && !all.has(id));
     go(next === -1 ? calls.findIndex(({ id }) => !all.has(id)) : next);
   };
-  const onKey = useRef<(event: KeyboardEvent) => void>(() => {});
-  onKey.current = (event) => {
-    const target = event.target as Element;
-    if (event.metaKey || event.ctrlKey || event.altKey || target.closest('input, select, textarea')) return;
-    const what = KEYS[event.key];
+  useKeys(box, (key) => {
+    const what = KEYS[key];
     if (what !== undefined) void label(what);
-    else if (event.key === 'j') go(place + 1);
-    else if (event.key === 'k') go(place - 1);
-    else return;
-    event.preventDefault();
-  };
-  useEffect(() => {
-    const listener = (event: KeyboardEvent) => onKey.current(event);
-    const element = box.current;
-    element?.addEventListener('keydown', listener);
-    return () => element?.removeEventListener('keydown', listener);
-  }, []);
+    else if (key === 'j') go(place + 1);
+    else if (key === 'k') go(place - 1);
+    else return false;
+    return true;
+  });
   return (
     <div class="columns" ref={box}>
       <Panel title={t.labels.queue} note={t.labels.keys}>
         <QueueTable calls={calls} given={given} place={place} onPlace={go} />
       </Panel>
       {call !== undefined && (
-        <Panel title={t.labels.place(place + 1, calls.length)} note={t.labels.where}>
+        <Panel
+          title={t.labels.place(place + 1, calls.length)}
+          note={content?.data?.state === 'kept' ? t.content.note : t.labels.where}
+        >
+          {content !== null && <Content of={content} />}
           <Facts call={call} />
           <div class="label-form">
-            <TextField label={t.limits.reason} param="reason" optional value={reason} onValue={setReason} />
+            {!given.has(call.id) && <Meanwhile call={call} />}
+            {content?.data?.state === 'kept' && (
+              <AreaField
+                label={t.labels.answer}
+                hint={t.labels.answerHint}
+                param="edited_text"
+                optional
+                value={said.edited ?? answerOf(content.data) ?? ''}
+                onValue={(edited) => setSaid({ ...said, edited })}
+              />
+            )}
+            <TextField
+              label={t.limits.reason}
+              param="reason"
+              optional
+              value={said.reason}
+              onValue={(reason) => setSaid({ ...said, reason })}
+            />
             {problem !== '' && (
               <p class="error" role="alert">
                 {problem}
               </p>
             )}
-            <div class="panel-actions">
-              {LABELS.map((what) => (
-                <button
-                  key={what}
-                  type="button"
-                  class="button"
-                  disabled={!may('labels:write', call.team_id)}
-                  onClick={() => void label(what)}
-                >
-                  {t.labels.verbs[what]}
-                  <kbd>{what[0]?.toUpperCase()}</kbd>
-                </button>
-              ))}
-            </div>
+            <Verbs disabled={!may('labels:write', call.team_id)} onLabel={label} />
           </div>
         </Panel>
       )}
+    </div>
+  );
+}
+
+interface Said {
+  reason: string;
+  /** The answer as it was changed; null: it was not. */
+  edited: string | null;
+}
+
+const NOTHING: Said = { reason: '', edited: null };
+
+/** What goes with a label: only what is called edited has an edited answer. */
+function saidOf({ reason, edited }: Said, what: Given) {
+  const text = edited?.trim() ?? '';
+  return {
+    reason: reason.trim() === '' ? null : reason.trim(),
+    ...(what === 'edited' && text !== '' ? { edited_text: text } : {}),
+  };
+}
+
+/** Keys while the focus is in the box and not in a field. @param onKey returns whether the key is one */
+function useKeys(box: { current: HTMLElement | null }, onKey: (key: string) => boolean): void {
+  const latest = useRef(onKey);
+  latest.current = onKey;
+  useEffect(() => {
+    const listener = (event: KeyboardEvent) => {
+      const target = event.target as Element;
+      if (event.metaKey || event.ctrlKey || event.altKey || target.closest('input, select, textarea')) return;
+      if (latest.current(event.key)) event.preventDefault();
+    };
+    const element = box.current;
+    element?.addEventListener('keydown', listener);
+    return () => element?.removeEventListener('keydown', listener);
+  }, [box]);
+}
+
+/** Another person may have labelled it since the list was read. */
+function Meanwhile({ call }: { call: Event }) {
+  const t = useMessages();
+  const isSecond = useLocation().query.get('labelled') !== null;
+  const labels = useApi<Page<Label>>(isSecond ? null : '/labels', {
+    call_id: call.id,
+    order: 'desc',
+    limit: 1,
+  });
+  const [last] = labels.loading ? [] : (labels.data?.data ?? []);
+  if (last === undefined) return null;
+  return <p class="hint">{t.labels.meanwhile(t.labels.names[last.label], last.labeller)}</p>;
+}
+
+function Verbs({ disabled, onLabel }: { disabled: boolean; onLabel: (what: Given) => Promise<void> }) {
+  const t = useMessages();
+  return (
+    <div class="panel-actions">
+      {LABELS.map((what) => (
+        <button
+          key={what}
+          type="button"
+          class="button"
+          disabled={disabled}
+          onClick={() => void onLabel(what)}
+        >
+          {t.labels.verbs[what]}
+          <kbd>{what[0]?.toUpperCase()}</kbd>
+        </button>
+      ))}
     </div>
   );
 }

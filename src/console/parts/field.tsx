@@ -95,6 +95,23 @@ export function TextField(props: TextProps) {
   );
 }
 
+/** Text of several lines. */
+export function AreaField(props: FieldProps) {
+  const { value, onValue } = props;
+  return (
+    <Frame {...props}>
+      {(attributes) => (
+        <textarea
+          {...attributes}
+          rows={6}
+          value={value}
+          onInput={(event) => onValue(event.currentTarget.value)}
+        />
+      )}
+    </Frame>
+  );
+}
+
 /** A key: hidden while it is typed; password managers may fill it in. */
 export function SecretField(props: FieldProps) {
   const { value, onValue } = props;

@@ -146,7 +146,7 @@ export const reports = {
     shows: { queue: 'To check', given: 'Checked' },
     which: 'Calls',
     unlabelled: 'Without a label',
-    whichCalls: { true: 'With a label: a second opinion' },
+    whichCalls: { others: 'With a label of others: a second opinion' },
     label: 'Label',
     given: 'Given',
     names: { accepted: 'accepted', edited: 'edited', rejected: 'rejected' },
@@ -160,5 +160,19 @@ export const reports = {
     place: (place: number, all: number) => `Call ${place} of ${all}`,
     where: 'Find the answer in your application by the call’s id: its x-tollgate-request-id.',
     done: (label: string, left: number) => `${label}; ${left} left on this page`,
+    meanwhile: (label: string, by: string) =>
+      `Meanwhile labelled ${label} by ${by}. Yours is a second opinion.`,
+    answer: 'The answer as it should be',
+    answerHint: 'What you change here goes with the label “edited”, and into examples for fine-tuning.',
+  },
+  content: {
+    title: 'What it said',
+    request: 'request',
+    response: 'response',
+    note: 'That you read this stands in the audit log.',
+    states: {
+      not_kept: 'What this call said is not kept: its team keeps nothing, or not any more.',
+      other_key: 'What this call said is sealed under another key than the one that is set now.',
+    },
   },
 };

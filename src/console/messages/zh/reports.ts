@@ -1,7 +1,10 @@
 /** 标签及其支出、节省、模型对比、评判。 */
 import type { Messages } from '../messages.ts';
 
-export const reports: Pick<Messages, 'reports' | 'tags' | 'ends' | 'savings' | 'models' | 'labels'> = {
+export const reports: Pick<
+  Messages,
+  'reports' | 'tags' | 'ends' | 'savings' | 'models' | 'labels' | 'content'
+> = {
   reports: {
     range: '时间范围',
     days: (days) => `${days} 天`,
@@ -135,7 +138,7 @@ export const reports: Pick<Messages, 'reports' | 'tags' | 'ends' | 'savings' | '
     shows: { queue: '待检查', given: '已检查' },
     which: '调用',
     unlabelled: '没有评判的',
-    whichCalls: { true: '已有评判的：再听一个意见' },
+    whichCalls: { others: '已有他人评判的：再听一个意见' },
     label: '评判',
     given: '时间',
     names: { accepted: '接受', edited: '修改后接受', rejected: '拒绝' },
@@ -149,5 +152,18 @@ export const reports: Pick<Messages, 'reports' | 'tags' | 'ends' | 'savings' | '
     place: (place, all) => `第 ${place} 次调用，共 ${all} 次`,
     where: '请在您的应用中按调用的 ID（x-tollgate-request-id）查找回答。',
     done: (label, left) => `${label}；此页还剩 ${left} 次`,
+    meanwhile: (label, by) => `其间 ${by} 已评判为“${label}”。您的评判是第二个意见。`,
+    answer: '应有的回答',
+    answerHint: '在此所作的更改随“已修改”一起提交，并用于微调样本。',
+  },
+  content: {
+    title: '内容',
+    request: '请求',
+    response: '响应',
+    note: '您的查看会记入审计日志。',
+    states: {
+      not_kept: '此调用的内容未保存：其团队不保存内容，或已不再保存。',
+      other_key: '此调用的内容由另一个密钥加密，而非当前设置的密钥。',
+    },
   },
 };
