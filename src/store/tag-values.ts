@@ -8,6 +8,7 @@ import type { CounterId, LimitId, TeamId } from '../domain/ids.ts';
 import { type Meter, ORGANIZATION_ID } from '../domain/limit.ts';
 import { usd } from '../domain/money.ts';
 import { parseTag } from '../domain/tags.ts';
+import { QUARTER_HOUR_MS } from '../domain/window.ts';
 import { runOnRaw, type Sql, type TransactionSql } from './database.ts';
 import { lockTeamAlone } from './hot/counters.ts';
 import { usedInWindow } from './window-usage.ts';
@@ -71,9 +72,11 @@ export async function closeIdleTagValues(sql: Sql): Promise<number> {
       (extract(epoch from c.ends_at) * 1000)::float8 as "endsAtMs"
     from counters c
       join (
-        select t.*, tollgate_now() - coalesce(tags.idle_days, ${IDLE_DAYS}::int4) * interval '1 day' as since
-        from (select id, split_part(subject_id, '=', 1) as name, created_at from limits where subject_type = 'tag') t
-          left join tags on tags.name = t.name) l
+        select t.id, t.subject_id as name, t.created_at,
+          tollgate_now() - coalesce(tags.idle_days, ${IDLE_DAYS}::int4) * interval '1 day' as since
+        -- Those that name a value have one counter a window, of which something may be carried over.
+        from limits t left join tags on tags.name = t.subject_id
+        where t.subject_type = 'tag' and position('=' in t.subject_id) = 0) l
         on l.id = c.source_id
     where c.subject_type = 'tag' and c.team_id <> ${ORGANIZATION_ID} and c.rolling_ms is null and c.leased = 0 and c.held = 0
       and c.starts_at < l.since and l.created_at < l.since
@@ -98,18 +101,22 @@ async function closeCounter(sql: Sql, counter: IdleCounter): Promise<boolean> {
       select settled::text, leased = 0 and held = 0 as free from counters
       where team_id = ${teamId} and id = ${id} for update`;
     if (!row?.free || !(await isInRollups(tx, counter, usd(row.settled)))) return false;
-    await tx`delete from leases where team_id = ${teamId} and counter_id = ${id}`;
+    // Its leases, of which nothing is out, stay until their instances end: one that still knows it would take their loss for a
+    // store that went back.
     await tx`delete from counters where team_id = ${teamId} and id = ${id}`;
     return true;
   })) as boolean;
 }
 
-/** Of calls of unknown outcome the rollups know no tokens: such a counter stays. One whose window is over is not needed again. */
+/**
+ * Of calls of unknown outcome the rollups know no tokens: such a counter stays. So does one that began within a quarter of an hour (a
+ * reset): that part of it is in the events alone, which may be archived. One whose window is over is not needed again.
+ */
 async function isInRollups(tx: TransactionSql, counter: IdleCounter, settled: bigint): Promise<boolean> {
   const { startsAtMs, endsAtMs } = counter;
   const [now] = await tx<{ ms: number }[]>`select (extract(epoch from tollgate_now()) * 1000)::float8 as ms`;
   if (endsAtMs !== null && endsAtMs < defined(now, 'the row of the statement').ms) return true;
-  if (parseTag(counter.subjectId).value === null) return false;
+  if (startsAtMs % QUARTER_HOUR_MS !== 0 || parseTag(counter.subjectId).value === null) return false;
   const rule = { ...counter, subjectType: 'tag' } as const;
   return (await usedInWindow(runOnRaw(tx), rule, startsAtMs, endsAtMs)) === settled;
 }

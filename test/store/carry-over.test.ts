@@ -14,6 +14,7 @@ import { requestLease } from '../../src/store/hot/leases.ts';
 import { createLimit, type LimitRow } from '../../src/store/limits.ts';
 import { endRaises, listRaises } from '../../src/store/raises.ts';
 import type { CarryOver } from '../../src/store/stored-json.ts';
+import { closeIdleTagValues } from '../../src/store/tag-values.ts';
 import { insertTeam } from '../support/catalog.ts';
 import { eventOf } from '../support/events.ts';
 import { createTestDatabase } from '../support/postgres.ts';
@@ -61,12 +62,19 @@ async function borrow(instanceId: string, specs: CounterSpec[], want: string): P
 }
 
 /** A call of an instance that held this much ended at a cost; the rest goes back. */
-async function ends(instanceId: string, spec: CounterSpec, held: string, cost: string): Promise<void> {
+async function ends(
+  instanceId: string,
+  spec: CounterSpec,
+  held: string,
+  cost: string,
+  atMs = spec.startsAtMs + 1000,
+  tags: string[] | null = null,
+): Promise<void> {
   const { teamId, id: counterId } = spec;
   const keyId = randomUUID();
   const allocations = [{ counterId, held: usd(held), settled: usd(cost) }];
-  const id = uuidV7(spec.startsAtMs + 1000);
-  const event = eventOf({ id, instanceId, teamId, keyId, cost: usd(cost), held: usd(held), allocations });
+  const money = { cost: usd(cost), held: usd(held), allocations };
+  const event = eventOf({ id: uuidV7(atMs), instanceId, teamId, keyId, ...money, facts: { tags } });
   const reports = [{ teamId, counterId, returned: usd(held) - usd(cost), held: 0n }];
   await flush(first.sql, { instanceId, events: [event], reports });
 }
@@ -166,4 +174,31 @@ test('runs at the same time carry once', async () => {
   const limit = await dailyLimit({ maxUsd: '4.00' });
   await Promise.all([1, 2, 3, 4].map(() => carryOver(second)));
   expect(await carried(limit)).toEqual([usd('4.00')]);
+});
+
+test('what a value of a tag left is carried once, also when no call names the value any more', async () => {
+  const december = openDatabase(connection, at('2026-12-05T00:10:00Z'));
+  try {
+    const teamId = await insertTeam(first.sql);
+    const limit = await createLimit(first, {
+      ...{ name: null, subject: { type: 'tag', name: 'project', value: 'alpha' }, teamId, models: null },
+      ...{ meter: 'cost_usd', amount: '10.00', enforcement: 'strict', onExhausted: null },
+      ...{ window: { type: 'calendar', unit: 'month', timeZone: 'UTC' } },
+      ...{ maxHold: null, maxUnknown: null, warnAt: null, carryOver: { maxPercent: 50 } },
+    });
+    if (isApiError(limit)) throw limit;
+    await first.sql`
+      insert into tags (name, sources, required, on_unknown, max_values, idle_days, created_at)
+      values ('project', '{header}', false, 'refuse', 10, 7, now())`;
+    const before = counterOn(limit, 0);
+    await borrow(ONE, [before], '9.00');
+    await ends(ONE, before, '9.00', '9.00', DAYS[0], ['project=alpha']);
+    await carryOver(december);
+    await closeIdleTagValues(december.sql);
+    await carryOver(december);
+    expect(await carried(limit)).toEqual([usd('1.00')]);
+    expect(await borrow(TWO, [before], '50.00')).toBe(0n);
+  } finally {
+    await december.close();
+  }
 });

@@ -114,6 +114,33 @@ test('as many days as the rule says, and not while anything of it is lent', asyn
   await sql`delete from tags`;
 });
 
+test('an instance that still knows its lease of a value that was closed goes on with it when the value comes back', async () => {
+  const spec = await counterOfValue('remembered');
+  const amount = usd('0.10');
+  const borrow = (granted: bigint) => {
+    const pools = [{ counters: [spec], granted: [granted], min: amount, want: amount }];
+    return store.requestLease({ instanceId, teamId: spec.teamId, pools });
+  };
+  await borrow(0n);
+  const returned = { teamId: spec.teamId, counterId: spec.id, returned: amount, held: 0n };
+  await store.flush({ instanceId, events: [], reports: [returned] });
+  await closeIdleTagValues(sql);
+  expect(await exists(spec)).toBe(false);
+  const { counters } = await borrow(amount);
+  expect(counters[0]).toMatchObject({
+    leased: amount,
+    lease: { granted: 2n * amount, returned: amount, settled: 0n },
+  });
+});
+
+test('a counter that began at a reset, within a quarter of an hour, stays: its first events may be archived', async () => {
+  const startsAtMs = Date.UTC(2026, 0, 1, 12, 7);
+  const spec = await counterOfValue('reset', { startsAtMs });
+  await settledOf(spec);
+  await closeIdleTagValues(sql);
+  expect(await exists(spec)).toBe(true);
+});
+
 test('a counter of which the rollups know less stays: of unknown outcomes they know no tokens', async () => {
   const spec = await counterOfValue('unknown', { meter: 'tokens', amount: usd('1000') });
   await settledOf(spec);
