@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { and, asc, eq, gt, isNull, or, type SQL, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
 import { defined } from '../domain/defined.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { asId, type LimitId, type RaiseId } from '../domain/ids.ts';
@@ -112,13 +112,19 @@ async function lockBudget(
 /** What is spent, held and lent of a counter: with that for its amount nothing more is lent. */
 const TAKEN = sql`least(${counters.amount}, ${counters.settled} + ${counters.held} + ${counters.leased})`;
 
-/** Ends the open counters of a limit or a raise: what calls hold of them stays charged there. */
+/**
+ * Ends the open counters of a limit or a raise: what calls hold of them stays charged there. The next window's, which a clock that is
+ * ahead may have made already, is none of them.
+ */
 function endCounters(
   database: Database,
   tx: Transaction,
   sourceId: LimitId | RaiseId,
   end: { endsAt: Date; amount?: SQL },
 ): Promise<void> {
-  const open = or(isNull(counters.endsAt), gt(counters.endsAt, end.endsAt));
+  const open = and(
+    lte(counters.startsAt, end.endsAt),
+    or(isNull(counters.endsAt), gt(counters.endsAt, end.endsAt)),
+  );
   return updateCounters(database, tx, and(eq(counters.sourceId, sourceId), open), end);
 }

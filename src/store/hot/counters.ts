@@ -200,6 +200,8 @@ async function createAnchor(tx: TransactionSql, spec: CounterSpec, rollingMs: nu
 
 async function insertCounter(tx: TransactionSql, spec: CounterSpec, settled: bigint): Promise<void> {
   const table = tx(TABLES[spec.source]);
+  // A limit of the end users or tags of all teams is changed under another lock than the team's: its amount must be the last.
+  await tx`select 1 from ${table} where id = ${spec.sourceId} for share`;
   const amount = spec.source === 'grant' ? tx`amount_usd` : tx`amount`;
   const endsAt = spec.endsAtMs === null ? null : new Date(spec.endsAtMs).toISOString();
   await tx`
