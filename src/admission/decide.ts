@@ -305,8 +305,10 @@ function shortest(
   return worst?.pool ?? null;
 }
 
+/** Which counter a denial names: of a limit its own, which gets a new window, not that of a raise; of grants the last to pay. */
 function counterOf(pool: PoolView): CounterSpec | null {
-  return pool.leases.at(-1)?.spec ?? null;
+  const own = pool.leases[0]?.spec;
+  return own?.source === 'limit' ? own : (pool.leases.at(-1)?.spec ?? null);
 }
 
 /** How much of the pool this instance wants to keep, from all of its counters together; nothing while it is contended. */

@@ -143,6 +143,16 @@ test('a pool of grants denies only by what all of them have together', () => {
   expect(denialOf([grants], 56n)).toMatchObject({ reason: 'insufficient', ceiling: 55n });
 });
 
+test('a limit that was raised denies by its own counter, which gets a new window, also where its raise ends later', () => {
+  const [own, raise] = [
+    leaseWith('limit', { amount: 50n, settled: 50n }),
+    leaseWith('raise', { amount: 9n }),
+  ];
+  raise.spec = { ...raise.spec, source: 'raise' };
+  const limit = poolOf('limit', [own, raise]);
+  expect(denialOf([limit], 10n)).toMatchObject({ reason: 'insufficient', counter: own.spec, ceiling: 9n });
+});
+
 test('a call whose wait is over waits on for what was given back here and was not reported to Postgres', () => {
   const pool = poolWith('limit', { amount: 100n, here: 60n, settled: 40n });
   const [lease] = pool.leases;
