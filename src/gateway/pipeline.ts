@@ -91,7 +91,9 @@ async function openTagValues(
 
 /** From what is asked for to a journaled hold, or to what a limit does instead of denying it. */
 function admitParsed(parsed: Parsed): Stopped | Promise<Reserved | Stopped> {
-  return parsed.account.hasInstead ? orInstead(parsed, admitAsAsked) : admitAsAsked(parsed);
+  const { account, request } = parsed;
+  if (account.hasInstead && !request.descriptor.isLive) return orInstead(parsed, admitAsAsked);
+  return admitAsAsked(parsed);
 }
 
 /** At the upstream that was chosen. */

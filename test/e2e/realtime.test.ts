@@ -200,6 +200,21 @@ describe('a turn', () => {
     expect(invoice).toBe(0n);
   });
 
+  it('waits for no limit, whatever the limit does with other calls', async () => {
+    const { teamId, key } = await stack.team();
+    await stack.admin('POST', '/limits', {
+      ...{ subject: { type: 'team', id: teamId }, meter: 'cost_usd', amount: '0.0001' },
+      ...{ window: { type: 'lifetime' }, on_exhausted: { action: 'wait', max_seconds: 300 } },
+    });
+    const socket = await openSocket(`${stack.app.url}/v1/realtime?model=${MODEL}`, {
+      authorization: `Bearer ${key}`,
+    });
+    await socket.next('session.created');
+    socket.send({ type: 'response.create' });
+    expect(await errorOf(socket)).toMatchObject({ code: 'insufficient_quota' });
+    await socket.closed();
+  });
+
   it('of several in one piece is transcribed all the same, each held, if late', async () => {
     const { socket, books } = await session();
     const turn_detection = { type: 'server_vad', create_response: false };

@@ -184,6 +184,8 @@ export interface Descriptor {
   readonly listsModels: boolean;
   /** Any model of text may serve it: a limit may have it called with a cheaper one. */
   readonly takesOtherModels: boolean;
+  /** People speak meanwhile: it is refused at once where a limit would have other calls wait. */
+  readonly isLive: boolean;
   /** What is spoken on its WebSocket, of which each message that costs money is a call of its own; null: it is a request. */
   readonly socket: SocketKind | null;
   /** OpenTelemetry's `gen_ai.operation.name`; our own name where it has none. */
@@ -222,6 +224,7 @@ const DEFAULTS = {
   report: null,
   listsModels: false,
   takesOtherModels: false,
+  isLive: false,
   socket: null,
 } as const;
 

@@ -26,6 +26,7 @@ export const REALTIME = [
   metered({
     name: 'realtime.responses',
     method: 'WEBSOCKET',
+    isLive: true,
     path: '/realtime',
     socket: 'realtime',
     bound: readResponse,
@@ -38,6 +39,7 @@ export const REALTIME = [
   metered({
     name: 'realtime.transcriptions',
     method: 'WEBSOCKET',
+    isLive: true,
     path: '/realtime/transcriptions',
     bound: readTranscription,
     usage: USAGE,
@@ -47,6 +49,7 @@ export const REALTIME = [
   metered({
     name: 'realtime.translations',
     method: 'WEBSOCKET',
+    isLive: true,
     path: '/realtime/translations',
     socket: 'translation',
     bound: readTranslation,
