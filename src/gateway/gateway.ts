@@ -109,6 +109,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     },
     async drain(timeoutMs, hurry) {
       draining = true;
+      deps.patience.isOver = true;
       lines.drain();
       const idle = new Promise<void>((resolve) => {
         onIdle = resolve;

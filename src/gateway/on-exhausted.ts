@@ -4,7 +4,7 @@
  */
 import type { Denial } from '../admission/decide.ts';
 import type { LeasedPool } from '../admission/leases.ts';
-import { touches } from '../domain/budget.ts';
+import { type Account, touches } from '../domain/budget.ts';
 import { sourceIdOf } from '../domain/counter.ts';
 import { ApiError, apiError } from '../domain/errors.ts';
 import { smallestClaim } from '../domain/estimate.ts';
@@ -15,6 +15,7 @@ import { INLINE_BYTES } from '../openai/scan.ts';
 import { unknownField } from '../upstreams/profile.ts';
 import { type Stopped, stopped } from './call.ts';
 import { shuttingDown } from './ending-error.ts';
+import { findAccount } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
 import { type Parsed, whyNotAllowed } from './stages/parse.ts';
 import type { Reserved } from './stages/reserve.ts';
@@ -24,15 +25,24 @@ type Rule<Action> = Extract<OnExhausted, { action: Action }>;
 
 /** Admits a call of an account of which some limit does something else than to deny. */
 export async function orInstead(parsed: Parsed, admit: Admit): Promise<Reserved | Stopped> {
-  const slow = parsed.request.operation.billable ? await slowedDown(parsed) : null;
-  if (slow !== null) return slow;
-  const refused = await admit(parsed);
+  const refused = await atItsPace(parsed, admit);
   const limit = limitOf(refused);
   if (refused.kind === 'reserved' || limit === null) return refused;
   const { onExhausted: rule } = limit;
   if (rule?.action === 'wait') return (await afterWait(parsed, refused, limit, rule, admit)) ?? refused;
   if (rule?.action === 'cheaper_model') return withCheaperModel(parsed, refused, limit, rule, admit);
   return refused;
+}
+
+/** Admits a call when it is its turn, as limits that slow calls down say. */
+async function atItsPace(parsed: Parsed, admit: Admit): Promise<Reserved | Stopped> {
+  const { call, request, via } = parsed;
+  try {
+    const slow = request.operation.billable ? await slowedDown(parsed) : null;
+    return slow ?? (await admit(parsed));
+  } finally {
+    via.patience.heard(call);
+  }
 }
 
 /** The limit that denied a call because its amount is used up or its rate reached; null: it was not denied for that. */
@@ -61,7 +71,8 @@ function afterWait(
       const waitedMs = via.clock.monotonicMs() - startedMs;
       const leftMs = maxSeconds * 1000 - waitedMs;
       if (leftMs <= 0) return last;
-      const left = await pause(parsed, Math.min(leftMs, comesBackInMs(last.denial, via.clock.nowMs())));
+      const mostMs = Math.min(leftMs, comesBackInMs(last.denial, via.clock.nowMs()));
+      const left = await pause(parsed, mostMs, last.account);
       if (left !== null) return left;
       const seconds = secondsSince(startedMs, via.clock.monotonicMs());
       call.instead = { action: 'wait', limit_id: limit.id, seconds };
@@ -87,22 +98,32 @@ function comesBackInMs(denial: Denial | undefined, nowMs: number): number {
 /** How often a waiting call looks whether the rules have changed: a limit was raised, a grant made. */
 const LOOK_MS = 250;
 
-/** Waits so long, or until the rules have changed. Returns the end of a call that did not stay; null: it did. */
-function pause(parsed: Parsed, mostMs: number, untilChange = true): Promise<Stopped | null> {
+/**
+ * Waits so long, or until the rules have changed that this account was read with, or the gateway stops: the call may pass elsewhere.
+ * Null: it waits so long. Returns the end of a call that did not stay; null: it did.
+ */
+function pause(parsed: Parsed, mostMs: number, account: Account | null): Promise<Stopped | null> {
   const { call, via } = parsed;
-  const { keys, clock } = via;
-  const { generation } = keys;
+  const { keys, clock, patience } = via;
+  let { generation } = keys;
   const untilMs = clock.monotonicMs() + mostMs;
+  // Changes of other teams let none of this one pass.
+  const hasChanged = () => {
+    if (account === null || keys.generation === generation) return false;
+    generation = keys.generation;
+    return findAccount(via, call) !== account;
+  };
   return new Promise((resolve) => {
     let timer: NodeJS.Timeout | undefined;
     const end = (stays: boolean) => {
       clearTimeout(timer);
       call.unwatch();
-      resolve(stays ? null : stoppedAs(parsed, call.isCut ? shuttingDown() : null));
+      resolve(stays ? null : stoppedAs(parsed, call.clientGone ? null : shuttingDown()));
     };
     const look = () => {
       const leftMs = untilMs - clock.monotonicMs();
-      if (leftMs <= 0 || (untilChange && keys.generation !== generation)) end(true);
+      if (account !== null && patience.isOver) end(false);
+      else if (leftMs <= 0 || hasChanged()) end(true);
       else timer = setTimeout(look, Math.min(leftMs, LOOK_MS));
     };
     call.watch(() => end(false));
@@ -120,30 +141,67 @@ const TURN_MS = 10_000;
 
 /** Waits for the call's turn where a limit slows it down. Returns why it cannot go on; null: it can. */
 async function slowedDown(parsed: Parsed): Promise<Stopped | null> {
-  const { account, call, callKind, request, via } = parsed;
+  const { account, call, callKind, via } = parsed;
   for (const limit of account.limits) {
     const { onExhausted: rule } = limit;
     if (rule?.action !== 'slow_down' || !touches(limit, callKind)) continue;
-    const { pools } = via.ledger.leases.poolsOf(account, callKind, via.clock.nowMs());
-    const pool = pools.find(({ id }) => sourceIdOf(id) === limit.id);
-    if (pool === undefined || !isUsed(pool, rule.fromPercent)) continue;
     // Each instance lets its part of the rate through.
     const intervalMs = (60_000 * via.ledger.leases.instances) / rule.callsPerMinute;
     const startedMs = via.clock.monotonicMs();
-    const turnMs = via.patience.paces.take(pool.key, intervalMs, startedMs, TURN_MS);
+    if (mustHear(parsed, limit)) {
+      const heard = await whileWaiting(parsed, () => afterFirst(parsed, limit));
+      if (heard === null) return stoppedAs(parsed, tooFast(limit, rule, intervalMs));
+      if (heard.end !== null) return heard.end;
+    }
+    const pool = poolOf(parsed, limit);
+    if (pool === null || !isUsed(pool, rule.fromPercent)) continue;
+    const turnMs = via.patience.paces.take(pool.key, intervalMs, via.clock.monotonicMs(), TURN_MS);
     if (turnMs === 0) continue;
-    const left =
-      turnMs === null
-        ? null
-        : await via.patience.during(account.principal.teamId, request.body.length, async () => ({
-            end: await pause(parsed, turnMs, false),
-          }));
+    const left = turnMs === null ? null : await whileWaiting(parsed, () => pause(parsed, turnMs, null));
     if (left === null) return stoppedAs(parsed, tooFast(limit, rule, intervalMs));
     if (left.end !== null) return left.end;
     const seconds = secondsSince(startedMs, via.clock.monotonicMs());
     call.instead = { action: 'slow_down', limit_id: limit.id, seconds };
   }
   return null;
+}
+
+/** Waits where there is room for one more call of the team; null: there is none. */
+function whileWaiting(
+  { account, request, via }: Parsed,
+  wait: () => Promise<Stopped | null>,
+): Promise<{ end: Stopped | null } | null> {
+  const { teamId } = account.principal;
+  return via.patience.during(teamId, request.body.length, async () => ({ end: await wait() }));
+}
+
+/** The pool of a limit that touches the call, at this moment. */
+function poolOf({ account, callKind, via }: Parsed, limit: Limit): LeasedPool | null {
+  const { pools } = via.ledger.leases.poolsOf(account, callKind, via.clock.nowMs());
+  return pools.find(({ id }) => sourceIdOf(id) === limit.id) ?? null;
+}
+
+/** How often a call looks whether another one has heard of a budget. */
+const HEARD_LOOK_MS = 10;
+
+/** Returns the end of a call that did not stay until the first one had heard of the limit's budget; null: it did, or waited long enough. */
+async function afterFirst(parsed: Parsed, limit: Limit): Promise<Stopped | null> {
+  const { clock } = parsed.via;
+  const untilMs = clock.monotonicMs() + TURN_MS;
+  let end: Stopped | null = null;
+  while (end === null && mustHear(parsed, limit) && clock.monotonicMs() < untilMs)
+    end = await pause(parsed, HEARD_LOOK_MS, null);
+  return end;
+}
+
+/**
+ * Of a budget that this instance has not heard of it does not know what others have spent: the first call asks Postgres for it with its
+ * hold, and those that come meanwhile must wait for the reply, or a burst would go through at full speed. Returns whether this one must.
+ */
+function mustHear(parsed: Parsed, limit: Limit): boolean {
+  const pool = poolOf(parsed, limit);
+  if (pool === null || pool.leases.every(({ state }) => state !== null)) return false;
+  return !parsed.via.patience.beFirst(pool.key, parsed.call);
 }
 
 /** Whether so much of a budget is spent, as far as this instance knows. */

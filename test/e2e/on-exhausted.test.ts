@@ -1,6 +1,12 @@
 /** What a limit does instead of refusing a call: it lets it wait, slows it down, or has it made with a cheaper model. Never silently. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Config, readConfig } from '../../src/config.ts';
 import { usd } from '../../src/domain/money.ts';
+import { startApp } from '../../src/main/start.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { readEvents, sumOf } from './books.ts';
 import { ADMIN_KEY, type Stack, startStack } from './stack.ts';
 
@@ -185,6 +191,48 @@ it(
     expect(await spent()).toBeLessThanOrEqual(usd('0.0005'));
   },
 );
+
+it(
+  'a burst of calls waits until one of them has heard what others have spent, and is slowed down by that',
+  SLOW,
+  async () => {
+    const { teamId, key } = await stack.team({ grantUsd: '1.00' });
+    const write = () => stack.post(key, '/chat/completions', small, { 'x-simulator': 'output=16' });
+    expect((await write()).status).toBe(200);
+    await stack.settled();
+    // Of a new limit this instance knows nothing; what was spent before counts.
+    const rule = { action: 'slow_down', calls_per_minute: 1, from_percent: 1 };
+    await stack.admin('POST', '/limits', {
+      ...{ subject: { type: 'team', id: teamId }, meter: 'cost_usd', amount: '0.0005' },
+      ...{ window: { type: 'lifetime' }, on_exhausted: rule },
+    });
+    // One asks, and one has the first turn.
+    const all = await Promise.all(Array.from({ length: 8 }, write));
+    expect(all.map(({ status }) => status).sort()).toEqual([200, 200, ...Array(6).fill(429)]);
+  },
+);
+
+it('a call that waits is told to come again when its gateway stops', SLOW, async () => {
+  const { key } = await teamWith('0.000001', { action: 'wait', max_seconds: 300 });
+  const dataDir = mkdtempSync(join(tmpdir(), 'tollgate-waits-'));
+  const config = readConfig({
+    ...{ PORT: '0', OPENAI_API_KEY: 'sk-upstream', OPENAI_BASE_URL: stack.simulator.url },
+    ...{ TOLLGATE_DATA_DIR: dataDir, TOLLGATE_ADMIN_KEY: ADMIN_KEY, TOLLGATE_DRAIN_TIMEOUT_MS: '3600000' },
+  }) as Config;
+  const log = createLog({ level: 'silent', logCalls: false, secrets: [] });
+  const app = await startApp({ config, log, version: 'test', connection: stack.connection });
+  const waiting = fetch(`${app.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: JSON.stringify(small),
+  });
+  const metrics = async () => (await fetch(`${app.url}/metrics`)).text();
+  await expect.poll(metrics, POLL).toMatch(/^tollgate_in_flight_calls 1$/m);
+  await app.stop();
+  const refused = await waiting;
+  expect([refused.status, await refused.json()]).toMatchObject([503, { error: { code: 'shutting_down' } }]);
+  rmSync(dataDir, { recursive: true, force: true });
+});
 
 it('a limit says what it does, can be changed to refuse, and a plan gives it to its teams', async () => {
   const rule = { action: 'wait', max_seconds: 7 };
