@@ -113,7 +113,10 @@ function columnsOf(t: Messages, format: Format, models: readonly Model[]): Colum
       cell: ({ first_byte_ms: first, output_tokens_per_second: speed }) => (
         <>
           {seconds(first)}
-          {speed !== null && <span class="under">{t.models.speed(format.count(Math.round(speed)))}</span>}
+          {/* Embeddings and the like have no output. */}
+          {speed !== null && speed > 0 && (
+            <span class="under">{t.models.speed(format.count(Math.round(speed)))}</span>
+          )}
         </>
       ),
     },

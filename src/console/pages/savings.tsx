@@ -37,7 +37,7 @@ export function SavingsPage() {
       <Load of={savings} lines={10}>
         {({ data, looked_at: lookedAt }) => (
           <>
-            <dl class="figures">
+            <dl class="figures thirds">
               {data.map((saving) => (
                 <SavingFigure key={saving.kind} saving={saving} />
               ))}

@@ -319,7 +319,7 @@ export const ledger = {
     waiting: 'Waiting',
     moved: 'Moved on',
     spend: 'Spend',
-    percent: (percent: number) => `${percent} % of the price list`,
+    percent: (percent: number) => `${percent}% of the price list`,
   },
   sessions: {
     title: 'Signed in now',

@@ -130,7 +130,7 @@ export const reports = {
     price: 'Per million, in / out',
     perCall: (usd: string) => `${usd} a call`,
     latency: 'Latency, median',
-    p95: (time: string) => `95 %: ${time}`,
+    p95: (time: string) => `95%: ${time}`,
     speed: (tokens: string) => `${tokens} tokens/s`,
     accepted: 'Accepted',
     perAccepted: 'Per accepted answer',
