@@ -26,7 +26,7 @@ const OUTPUT_LIMIT = 400;
 const OPEN_ENDED_SHARE = 0.1;
 
 /** Which kind of client makes the calls of a number. */
-export function clientOf(index: number): Client {
+function clientOf(index: number): Client {
   return CLIENTS[index % CLIENTS.length]!;
 }
 

@@ -133,7 +133,7 @@ function awayProblem(context: Context, need: Need, reach: Reach, team: string | 
 }
 
 /** Returns the query as its schema reads it, and which teams it may show; or the error. */
-export function readQuery<Query extends z.ZodType>(
+function readQuery<Query extends z.ZodType>(
   context: Context,
   schema: Query,
   need: Need,

@@ -67,7 +67,7 @@ export function hashKey(key: string): string {
 const UNKNOWN_KEY = 'This API key is not known.';
 
 /** Returns why this key may not be used now, in words for its holder; null: it may be used. */
-export function keyProblem(record: KeyRecord | null, nowMs: number): string | null {
+function keyProblem(record: KeyRecord | null, nowMs: number): string | null {
   if (record === null) return UNKNOWN_KEY;
   if (record.revoked) return 'This API key was revoked.';
   if (record.expiresAtMs !== null && record.expiresAtMs <= nowMs) return 'This API key has expired.';

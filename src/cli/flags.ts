@@ -118,7 +118,7 @@ function parseOrWrong(args: string[], options: ParseArgsOptionsConfig, action: A
 }
 
 /** Returns a value as the API wants it. @throws WrongLine */
-export function fieldValue(text: string, schema: Schema, schemas: Api['schemas'], flag: string): unknown {
+function fieldValue(text: string, schema: Schema, schemas: Api['schemas'], flag: string): unknown {
   if (text === 'null' && isNullable(schema, schemas)) return null;
   const choices = alternatives(schema, schemas);
   const isOne = (type: string) => choices.some((choice) => choice.type === type);

@@ -30,7 +30,7 @@ export interface FileSources {
 }
 
 /** `azure` keeps OpenAI's rules, and has its own header for the key and its own paths. */
-export const UPSTREAM_KINDS = ['openai', 'azure', 'compatible'] as const;
+const UPSTREAM_KINDS = ['openai', 'azure', 'compatible'] as const;
 
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 const HEADER_NAME = /^[A-Za-z0-9-]{1,64}$/;

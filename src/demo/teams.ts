@@ -56,7 +56,7 @@ const SUPPORT = [
 export const OWN_TEAM = 'you';
 
 /** Models from the fastest to the most capable; one team runs out of money within a minute. */
-export const TEAM_PROFILES: readonly TeamProfile[] = [
+const TEAM_PROFILES: readonly TeamProfile[] = [
   {
     name: 'research',
     plan: null,

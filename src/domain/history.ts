@@ -71,7 +71,7 @@ export function whyForeign(history: HistoryRow, server: Server): string | null {
 const MISSING = 'the row of the instance is missing';
 
 /** Returns what an instance misses of what it has seen of the store; null: nothing. */
-export function whyBehind(server: Server, own: InstanceRow | null, seen: Seen): string | null {
+function whyBehind(server: Server, own: InstanceRow | null, seen: Seen): string | null {
   if (own === null) return MISSING;
   if (own.beats < seen.beats) return `heartbeats of the instance are missing (${own.beats} of ${seen.beats})`;
   if (own.flushed < seen.flushed)

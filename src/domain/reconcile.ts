@@ -56,7 +56,7 @@ export function boundUnknownCost(call: UnknownCall, report: UsageReportBound, sp
  * The most that any usage within these quantities costs, in pico-USD; exact where each kind of input is. Null: the price
  * has lines of what the report does not tell.
  */
-export function costAtMost(usage: ReportedQuantities, price: Price): PicoUsd | null {
+function costAtMost(usage: ReportedQuantities, price: Price): PicoUsd | null {
   const { short, long, longContextAboveTokens: threshold, lines } = price;
   if (lines.some(({ meter }) => !REPORTED_WHOLES.has(outermost(meter)))) return null;
   const most = costInBand(usage, short);

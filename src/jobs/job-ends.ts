@@ -24,7 +24,7 @@ import type { JobProgress } from '../store/hot/jobs.ts';
 
 const NOTHING = { usage: null, responseModel: null, serviceTier: null, priceId: null, made: [] } as const;
 
-export function voidedEnd(reason: string): JobEnd {
+function voidedEnd(reason: string): JobEnd {
   return { ...NOTHING, outcome: 'voided', provenance: 'reported', reason, cost: 0n };
 }
 

@@ -48,7 +48,7 @@ export function clientHeaders(
 }
 
 /** `keep-alive` and `close` are the usual values and name no further header: no set is made for them. */
-export function namedByConnection(
+function namedByConnection(
   named: ReadonlySet<string> | null,
   value: string,
 ): ReadonlySet<string> | null {

@@ -54,7 +54,7 @@ export interface RealtimeUsage {
   output: Omit<Modalities, 'image'>;
 }
 
-export function sumOf({ text, audio, image = 0 }: Omit<Modalities, 'image'> & { image?: number }): number {
+function sumOf({ text, audio, image = 0 }: Omit<Modalities, 'image'> & { image?: number }): number {
   return text + audio + image;
 }
 

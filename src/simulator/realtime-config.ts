@@ -3,7 +3,7 @@ import { type ApiError, invalidRequest, notSimulated } from './errors.ts';
 import { isObject, type JsonObject } from './fields.ts';
 import { type RealtimeModel, transcribes } from './realtime-bill.ts';
 
-export const DEFAULT_INSTRUCTIONS =
+const DEFAULT_INSTRUCTIONS =
   'Your knowledge cutoff is 2024-10. You are a helpful, witty, and friendly AI. Act like a human, but remember that you are not one. Your voice and personality should be warm and engaging, with a lively and playful tone. Talk quickly. Call a function if you can.';
 
 const FORMAT = { type: 'audio/pcm', rate: 24000 };

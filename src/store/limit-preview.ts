@@ -13,7 +13,7 @@ import { usageEvents } from './schema.ts';
 import { usedInWindow } from './window-usage.ts';
 
 /** How many calls are read at most: the first of the day. */
-export const PREVIEWED_MAX = 50_000;
+const PREVIEWED_MAX = 50_000;
 
 export interface LimitHistory {
   nowMs: number;

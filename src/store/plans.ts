@@ -9,7 +9,7 @@ import { plans } from './schema.ts';
 export type PlanRow = typeof plans.$inferSelect;
 
 /** $18 for three months: what the paid API gave every new account. */
-export const BUILT_IN_PLAN = { name: 'free-tier', grants: [{ amount_usd: '18.00', months: 3 }] };
+const BUILT_IN_PLAN = { name: 'free-tier', grants: [{ amount_usd: '18.00', months: 3 }] };
 
 /** Inserts the built-in plan where it is missing; an admin's change of it stays. Idempotent. */
 export function ensureBuiltInPlans(database: Database): Promise<void> {

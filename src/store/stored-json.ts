@@ -75,7 +75,7 @@ export const planLimits = z.array(planLimit);
 export type PlanLimit = z.infer<typeof planLimit>;
 
 /** Where a role holds: in the whole organization, in a department with all below it, or for one team. */
-export const storedScope = z.discriminatedUnion('type', [
+const storedScope = z.discriminatedUnion('type', [
   z.object({ type: z.literal('org') }),
   z.object({ type: z.literal('department'), id: z.string() }),
   z.object({ type: z.literal('team'), id: z.string() }),

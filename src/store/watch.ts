@@ -41,7 +41,7 @@ export interface JobsReading {
   oldestSeconds: number;
 }
 
-export const CONNECTION_STATES = ['active', 'idle', 'idle_in_transaction', 'other'] as const;
+const CONNECTION_STATES = ['active', 'idle', 'idle_in_transaction', 'other'] as const;
 type ConnectionState = (typeof CONNECTION_STATES)[number];
 
 /** Asks Postgres a question that costs it nothing. */

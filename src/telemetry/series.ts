@@ -309,7 +309,7 @@ function observeSpeed(speed: RateSample, { usage, firstByteUs, upstreamUs }: Cal
 }
 
 /** Values by label: the first `cap` labels get their own, all later ones share the one of {@link OTHER}. */
-export class LabelMap<T> {
+class LabelMap<T> {
   readonly #values = new Map<string, T>();
   readonly #cap: number;
   readonly #make: (label: string) => T;

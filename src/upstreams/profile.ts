@@ -112,7 +112,7 @@ const SERVER_FIELDS: ReadonlySet<string> = new Set([
 ]);
 
 /** Names under which a server may read an output limit that Tollgate does not; no administrator can let them pass. */
-export const OTHER_LIMITS: ReadonlySet<string> = new Set([
+const OTHER_LIMITS: ReadonlySet<string> = new Set([
   ...[
     'n_predict',
     'num_predict',

@@ -4,7 +4,7 @@ import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 import { type Client, PIXEL, type Place, PROMPTS, WEATHER } from './scenarios.ts';
 
-export const CHAT_MODEL = 'gpt-4.1-mini';
+const CHAT_MODEL = 'gpt-4.1-mini';
 export const REASONING_MODEL = 'gpt-5.6-terra';
 
 export const Trip = z.object({ city: z.string(), days: z.int(), tags: z.array(z.string()) });

@@ -105,7 +105,7 @@ export const DEPARTMENTS: readonly Department[] = [
   },
 ];
 
-export const DAYS = 62;
+const DAYS = 62;
 const DAY_MS = 86_400_000;
 /** Since midnight, where the pictures are taken. */
 const AFTERNOON_MS = 16 * 3_600_000;

@@ -9,7 +9,7 @@ export interface Fate {
   lost: 'nothing' | 'request' | 'answer';
 }
 
-export class ConnectionLost extends Error {
+class ConnectionLost extends Error {
   override name = 'ConnectionLost';
 }
 

@@ -30,7 +30,7 @@ export interface ServeOptions {
 }
 
 /** `/v1/` goes to the handler; everything else is Node's and gets the request's target back. */
-export async function serve(
+async function serve(
   kind: Kind,
   handle: (exchange: Exchange) => void,
   options: ServeOptions = {},

@@ -15,11 +15,11 @@ import {
 } from '../../domain/tags.ts';
 import { instant, page, teamId, tokenCount } from './fields.ts';
 
-export const tagName = z
+const tagName = z
   .string()
   .regex(TAG_NAME, "must begin with a letter and have letters, digits, '_', '.' or '-', at most 64")
   .meta({ example: 'project' });
-export const tagValue = z
+const tagValue = z
   .string()
   .refine(
     isTagValue,

@@ -59,7 +59,7 @@ export function quantityText(t: Messages, meter: Meter, amount: string): string 
 }
 
 /** Returns a whole number with its thousands apart; the API writes it with or without digits after the point. */
-export function wholeText(amount: string): string {
+function wholeText(amount: string): string {
   const { main, rest } = partsOf(amount);
   return `${main}${rest}`.replace(/\.0+$/, '');
 }

@@ -24,7 +24,7 @@ export function useTeamOptions(permission: Permission = 'read'): Option[] {
 }
 
 /** Returns the departments that are there; none in a session of a team. */
-export function useDepartments(): Department[] {
+function useDepartments(): Department[] {
   const { role } = useSession();
   const path = role === 'team' ? null : '/departments';
   return useApi<Page<Department>>(path, { limit: CHOICES_MAX }).data?.data ?? [];

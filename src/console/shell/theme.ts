@@ -13,7 +13,7 @@ export function chosenTheme(): Theme {
   return text === 'light' || text === 'dark' ? text : 'system';
 }
 
-export function isDark(): boolean {
+function isDark(): boolean {
   const theme = chosenTheme();
   return theme === 'system' ? system.matches : theme === 'dark';
 }

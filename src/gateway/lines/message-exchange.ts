@@ -197,7 +197,7 @@ const SHOWN_HEADER = /^(?:x-|retry-after)/;
  * headers that say what to do next: Codex reads them there.
  * @param headers name, value, name, value …
  */
-export function errorMessage(
+function errorMessage(
   status: number,
   error: object,
   headers: readonly string[],

@@ -68,7 +68,7 @@ export const JOBS: readonly Descriptor[] = [
 ];
 
 /** What compares texts by itself. The metric `cosine` asks a model for embeddings. */
-export function comparesTexts({ type, evaluation_metric: metric }: JsonObject): boolean {
+function comparesTexts({ type, evaluation_metric: metric }: JsonObject): boolean {
   return type === 'string_check' || (type === 'text_similarity' && metric !== 'cosine');
 }
 

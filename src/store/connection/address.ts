@@ -43,7 +43,7 @@ export interface ServerAddress {
 }
 
 /** Why a database URL cannot be used, in words that never repeat what may be secret. */
-export class InvalidDatabaseUrl extends Error {
+class InvalidDatabaseUrl extends Error {
   override name = 'InvalidDatabaseUrl';
 }
 

@@ -40,7 +40,7 @@ export class ConnectionLost extends Error {
 }
 
 /** A `commit` that did not commit: the server or a pooler undid the transaction. */
-export class NotCommitted extends Error {
+class NotCommitted extends Error {
   override name = 'NotCommitted';
   readonly code = 'NOT_COMMITTED';
 

@@ -38,7 +38,7 @@ export class StoreWentBack extends Error {
 }
 
 /** Other instances still put back what the store had forgotten: until then nothing is lent. */
-export class NothingLent extends Error {
+class NothingLent extends Error {
   override name = 'NothingLent';
   constructor() {
     super('nothing is lent before every instance has put back what the database had forgotten');
@@ -170,7 +170,7 @@ export async function readHistory(
 }
 
 /** Begins an epoch, in which nothing is lent at first; returns its id. */
-export async function beginEpoch(tx: TransactionSql, server: Server, reason: string): Promise<string> {
+async function beginEpoch(tx: TransactionSql, server: Server, reason: string): Promise<string> {
   // When they were last heard of is forgotten too: none of them is to be taken for dead.
   await tx`update instances set heartbeat_at = tollgate_now() where status = 'live'`;
   const [row] = await tx<{ epoch: string }[]>`
@@ -272,7 +272,7 @@ async function bringBack(
 }
 
 /** Rows of instances (`i`) that have to put back or be adopted before lending resumes in the epoch of `h`. */
-export function isAwaited(tx: Sql | TransactionSql): Fragment {
+function isAwaited(tx: Sql | TransactionSql): Fragment {
   return tx`(not i.is_given_up and case when i.status = 'live' then i.epoch is distinct from h.epoch
     else i.ended_at is null end)`;
 }

@@ -75,7 +75,7 @@ export function newTally(rule: Rule, window: string, raise: Raise | null): Tally
 }
 
 /** Returns the amounts of a limit that a process may use that knows `version` or a later one. */
-export function amountsSince({ terms }: LimitRule, version: number): (bigint | null)[] {
+function amountsSince({ terms }: LimitRule, version: number): (bigint | null)[] {
   const amounts: (bigint | null)[] = [];
   for (const term of terms) {
     if (term.version <= version) amounts.length = 0;
