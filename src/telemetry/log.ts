@@ -4,8 +4,7 @@
  * too slow, lines are dropped and counted. Usage events, not log lines, are the record of what was spent.
  */
 import pino, { type Logger } from 'pino';
-import { formatUsd, inUnits } from '../domain/quantities.ts';
-import { FIELDS, USAGE_FIELDS } from './fields.ts';
+import { callFields, FIELDS } from './fields.ts';
 import type { CallEntry } from './measurement.ts';
 
 /** Ended calls whose lines are not written yet: together they are, a few times a second, so that no call waits for its line. */
@@ -157,27 +156,8 @@ class CallWriter {
 }
 
 function callLine(call: CallEntry, omittedLines: number): Record<string, unknown> {
-  const line: Record<string, unknown> = {
-    [FIELDS.provider]: 'openai',
-    [FIELDS.operation]: call.operation.otel,
-    [FIELDS.api]: call.operation.name,
-    [FIELDS.eventId]: call.eventId,
-    [FIELDS.team]: call.team,
-    [FIELDS.keyId]: call.keyId,
-    [FIELDS.outcome]: call.outcome,
-    [FIELDS.status]: call.status,
-    [FIELDS.costUsd]: formatUsd(call.costPicoUsd),
-    [FIELDS.holdUsd]: formatUsd(call.holdPicoUsd),
-    [FIELDS.stageUs]: call.stageUs,
-  };
-  if (call.requestModel !== null) line[FIELDS.requestModel] = call.requestModel;
-  if (call.responseModel !== null) line[FIELDS.responseModel] = call.responseModel;
-  if (call.upstreamRequestId !== null) line[FIELDS.upstreamRequestId] = call.upstreamRequestId;
-  if (call.error !== null) line[FIELDS.errorType] = call.error;
-  for (const [meter, field] of USAGE_FIELDS) {
-    const amount = call.usage?.[meter];
-    if (amount !== undefined) line[field] = inUnits(meter, amount);
-  }
+  const line: Record<string, unknown> = callFields(call);
+  line[FIELDS.stageUs] = call.stageUs;
   if (omittedLines > 0) line[FIELDS.suppressedLines] = omittedLines;
   return line;
 }

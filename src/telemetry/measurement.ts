@@ -1,5 +1,4 @@
 /** What is measured: one call's numbers as the gateway hands them over, and the state read at each scrape. */
-import type { ErrorCode } from '../domain/errors.ts';
 import { JOB_KINDS } from '../domain/job.ts';
 import type { PicoUsd } from '../domain/money.ts';
 import type { OutcomeName } from '../domain/outcome.ts';
@@ -88,8 +87,6 @@ export interface CallEntry {
   holdPicoUsd: PicoUsd;
   /** The status of the response. */
   status: number;
-  /** Set when the response is Tollgate's own. */
-  error: ErrorCode | null;
   upstreamRequestId: string | null;
   stageUs: StageDurationsUs;
   /** When it ended, in milliseconds since the epoch: its line is written later. */

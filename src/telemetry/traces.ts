@@ -26,8 +26,7 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
-import { formatUsd, inUnits } from '../domain/quantities.ts';
-import { FIELDS, USAGE_FIELDS } from './fields.ts';
+import { callFields, FIELDS } from './fields.ts';
 import {
   type CallEntry,
   type CallTraces,
@@ -141,7 +140,7 @@ class Traces implements CallTraces {
       {
         kind: SpanKind.CLIENT,
         startTime: startedAt(endedMs, entry.stageUs),
-        attributes: attributesOf(entry),
+        attributes: { ...callFields(entry), ...stageAttributes(entry.stageUs) },
       },
       parentOf(traceparent),
     );
@@ -196,31 +195,6 @@ function spanName(operation: string, model: string | null): string {
 /** The stages follow each other without a gap. */
 function startedAt(endedMs: number, stageUs: StageDurationsUs): number {
   return endedMs - STAGES.reduce((sum, stage) => sum + (stageUs[stage] ?? 0), 0) / 1000;
-}
-
-/** The amounts of money are text, as everywhere: a float would not be exact. */
-function attributesOf(entry: CallEntry): Attributes {
-  const attributes: Attributes = {
-    [FIELDS.provider]: 'openai',
-    [FIELDS.operation]: entry.operation.otel,
-    [FIELDS.api]: entry.operation.name,
-    [FIELDS.eventId]: entry.eventId,
-    [FIELDS.team]: entry.team,
-    [FIELDS.keyId]: entry.keyId,
-    [FIELDS.outcome]: entry.outcome,
-    [FIELDS.status]: entry.status,
-    [FIELDS.costUsd]: formatUsd(entry.costPicoUsd),
-    [FIELDS.holdUsd]: formatUsd(entry.holdPicoUsd),
-    ...stageAttributes(entry.stageUs),
-  };
-  if (entry.requestModel !== null) attributes[FIELDS.requestModel] = entry.requestModel;
-  if (entry.responseModel !== null) attributes[FIELDS.responseModel] = entry.responseModel;
-  if (entry.upstreamRequestId !== null) attributes[FIELDS.upstreamRequestId] = entry.upstreamRequestId;
-  for (const [meter, field] of USAGE_FIELDS) {
-    const amount = entry.usage?.[meter];
-    if (amount !== undefined) attributes[field] = inUnits(meter, amount);
-  }
-  return attributes;
 }
 
 function stageAttributes(stageUs: StageDurationsUs): Attributes {

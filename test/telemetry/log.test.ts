@@ -32,7 +32,6 @@ function call(changes: Partial<CallEntry> = {}): CallEntry {
     costPicoUsd: 125_000n,
     holdPicoUsd: 1_000_000n,
     status: 200,
-    error: null,
     upstreamRequestId: 'req_1',
     stageUs: { route: 12 },
     endedMs: 1_000,
@@ -76,7 +75,6 @@ describe('the line of a call', () => {
       'tollgate.cost_usd': '0.000000125',
       'tollgate.hold_usd': '0.000001',
     });
-    expect(line).not.toHaveProperty([FIELDS.errorType]);
   });
 
   it('has what else was used, in units', async () => {

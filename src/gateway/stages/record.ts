@@ -67,7 +67,6 @@ function noteCall(
     costPicoUsd: outcome.cost,
     holdPicoUsd: hold.amount,
     status: response.status,
-    error: null,
     upstreamRequestId: outcome.upstreamRequestId,
     stageUs,
     endedMs: Date.now(),
