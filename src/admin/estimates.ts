@@ -5,19 +5,20 @@ import { Worker } from 'node:worker_threads';
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { apiError } from '../domain/errors.ts';
+import type { TrainingPrice } from '../domain/price.ts';
 import { priceBook } from '../planner/book.ts';
 import type { CountMessage } from '../planner/count-thread.ts';
 import { estimate, type Sources } from '../planner/estimate.ts';
 import type { TrainingCount } from '../planner/training-file.ts';
 import { readSourcedPrices } from '../store/rate-cards.ts';
-import { readSeed, type SeedTraining } from '../store/seed/read-seed.ts';
+import { readSeed } from '../store/seed/read-seed.ts';
 import { Estimate, NewEstimate } from './contract.ts';
 import type { AdminOptions } from './options.ts';
 import { route } from './route.ts';
 
 export function estimateRoute(app: OpenAPIHono, { database, nowMs }: AdminOptions): void {
   const summary = 'Estimate what training, a batch or an application would cost; starts and keeps nothing';
-  let training: SeedTraining[] | null = null;
+  let training: TrainingPrice[] | null = null;
   const readBook = async () => {
     const { cards, rows } = await readSourcedPrices(database.readSql);
     training ??= readSeed().training;

@@ -6,6 +6,7 @@
  */
 import * as oidc from 'openid-client';
 import { z } from 'zod';
+import type { Identity } from '../store/sign-in.ts';
 
 export interface OidcSettings {
   issuer: string;
@@ -31,17 +32,6 @@ export const attempt = z.strictObject({
   to: z.string(),
 });
 export type SignInAttempt = z.infer<typeof attempt>;
-
-/** Who a person is, in the words of the identity provider. */
-export interface Identity {
-  issuer: string;
-  subject: string;
-  userName: string;
-  displayName: string;
-  /** Null: none that the provider has verified. */
-  email: string | null;
-  groups: string[];
-}
 
 /** Why there is no session; the console has a text for each. */
 export type SignInProblem =

@@ -384,3 +384,15 @@ export function quotientUp(total: number, denominator: number): PicoUsd {
   const rest = total % denominator;
   return BigInt((total - rest) / denominator + (rest > 0 ? 1 : 0));
 }
+
+/** What training a model costs. Published per model, not per tier. */
+export interface TrainingPrice {
+  model: string;
+  /** Tokens over all epochs, or seconds of the training loop. */
+  meter: 'trained_tokens' | 'training_seconds';
+  /** Units of the meter. */
+  per: number;
+  rate: PicoUsd;
+  effectiveFromMs: number;
+  source: string;
+}

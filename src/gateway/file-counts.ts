@@ -4,9 +4,8 @@
  * time, does not end the upload: jobs of its file hold more, or are refused.
  */
 import { Worker } from 'node:worker_threads';
-import type { RateCards } from '../domain/price.ts';
+import type { RateCards, TrainingPrice } from '../domain/price.ts';
 import { boundaryOf, MultipartReader } from '../openai/multipart.ts';
-import type { TrainingPrice } from '../planner/book.ts';
 import type { EvalRunCount, EvalRunQuestion } from '../planner/eval-run.ts';
 import type { FileCount } from '../planner/file-count.ts';
 import type { BeginFile, RunProblem } from '../planner/file-thread.ts';

@@ -8,7 +8,7 @@ import type { Estimate } from '../domain/estimate.ts';
 import type { BackgroundRequest, BatchRequest, FineTuningRequest, JobRequest } from '../domain/job.ts';
 import { type BoundedJob, type TermPrice, termPriceOf } from '../domain/job-terms.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
-import { includesModel, type RateCard } from '../domain/price.ts';
+import { includesModel, type RateCard, type TrainingPrice } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
 import { type PriceBook, priceBook } from '../planner/book.ts';
 import { type FileCount, type FileFacts, storedFile } from '../planner/file-count.ts';
@@ -21,7 +21,7 @@ import {
   reckonFineTune,
 } from '../planner/fine-tune.ts';
 import { countedAs } from '../planner/training-ways.ts';
-import { readSeed, type SeedTraining } from '../store/seed/read-seed.ts';
+import { readSeed } from '../store/seed/read-seed.ts';
 import { type Stopped, stoppedAs } from './call.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -121,7 +121,7 @@ function wantsCount(
 const BATCH_FILE = 'input_file_id';
 const TRAINING_FILE = 'training_file';
 
-let training: SeedTraining[] | null = null;
+let training: TrainingPrice[] | null = null;
 
 function bookOf({ catalog }: GatewayDeps): PriceBook {
   training ??= readSeed().training;

@@ -48,10 +48,7 @@ export function clientHeaders(
 }
 
 /** `keep-alive` and `close` are the usual values and name no further header: no set is made for them. */
-function namedByConnection(
-  named: ReadonlySet<string> | null,
-  value: string,
-): ReadonlySet<string> | null {
+function namedByConnection(named: ReadonlySet<string> | null, value: string): ReadonlySet<string> | null {
   if (value === 'keep-alive' || value === 'close') return named;
   const names = new Set(named);
   for (const option of value.split(',')) names.add(option.trim().toLowerCase());

@@ -1,20 +1,7 @@
 /** The prices that the planner reckons with, at any date, whether they come from the database or from the seed. Pure. */
 import { type ApiError, apiError } from '../domain/errors.ts';
 import { quote } from '../domain/input-bound.ts';
-import type { PicoUsd } from '../domain/money.ts';
-import type { RateCard, RateCards } from '../domain/price.ts';
-
-/** What training a model costs. Published per model, not per tier. */
-export interface TrainingPrice {
-  model: string;
-  /** Tokens over all epochs, or seconds of the training loop. */
-  meter: 'trained_tokens' | 'training_seconds';
-  /** Units of the meter. */
-  per: number;
-  rate: PicoUsd;
-  effectiveFromMs: number;
-  source: string;
-}
+import type { RateCard, RateCards, TrainingPrice } from '../domain/price.ts';
 
 export interface PriceBook {
   cards: RateCards;

@@ -1,8 +1,8 @@
 /** A thread that counts one file after another as their pieces come, so that no call waits for it. It says what it has taken, and sums. */
 import { parentPort } from 'node:worker_threads';
 import { type ApiError, type ErrorCode, isApiError } from '../domain/errors.ts';
-import { type Model, makePrice, type PriceFields, RateCards } from '../domain/price.ts';
-import { priceBook, type TrainingPrice } from './book.ts';
+import { type Model, makePrice, type PriceFields, RateCards, type TrainingPrice } from '../domain/price.ts';
+import { priceBook } from './book.ts';
 import { EvalRunItems, type EvalRunQuestion } from './eval-run.ts';
 import { FileReader } from './file-count.ts';
 import { lowerPriority } from './low-priority.ts';

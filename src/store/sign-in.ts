@@ -10,13 +10,13 @@ import { type Database, sqlState, type Transaction } from './database.ts';
 import { type PersonRow, rolesOf } from './people.ts';
 import { people } from './schema.ts';
 
-/** As the identity provider says it (auth/oidc.ts). */
-interface Known {
+/** Who a person is, in the words of the identity provider. */
+export interface Identity {
   issuer: string;
   subject: string;
   userName: string;
   displayName: string;
-  /** Verified; null: none is. */
+  /** Null: none that the provider has verified. */
   email: string | null;
   groups: string[];
 }
@@ -25,7 +25,7 @@ interface Known {
  * Returns the person who signs in, with their roles, after noting their groups and the moment. The first time they become a
  * person without roles, or the one who was made for them: by the external id, or by the verified address.
  */
-export async function signInPerson(database: Database, identity: Known) {
+export async function signInPerson(database: Database, identity: Identity) {
   try {
     return await changeCatalog(database, async (tx, now) => {
       const person = (await findKnown(tx, identity)) ?? (await findMade(tx, identity));
@@ -54,7 +54,7 @@ export async function signInPerson(database: Database, identity: Known) {
   }
 }
 
-async function findKnown(tx: Transaction, { issuer, subject }: Known): Promise<PersonRow | null> {
+async function findKnown(tx: Transaction, { issuer, subject }: Identity): Promise<PersonRow | null> {
   const [row] = await tx
     .select()
     .from(people)
@@ -64,7 +64,10 @@ async function findKnown(tx: Transaction, { issuer, subject }: Known): Promise<P
 }
 
 /** Returns the only person who was made for this identity and never signed in. */
-async function findMade(tx: Transaction, { subject, email }: Known): Promise<PersonRow | 'conflict' | null> {
+async function findMade(
+  tx: Transaction,
+  { subject, email }: Identity,
+): Promise<PersonRow | 'conflict' | null> {
   const isNamed =
     email === null
       ? eq(people.externalId, subject)

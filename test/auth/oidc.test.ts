@@ -2,7 +2,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Identity, OidcClient } from '../../src/auth/oidc.ts';
+import { OidcClient } from '../../src/auth/oidc.ts';
+import type { Identity } from '../../src/store/sign-in.ts';
 
 /** A provider on this machine, whose tokens no one has to verify: they come straight from it. */
 let tokenPath = '/token';

@@ -6,8 +6,15 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { ImageRule } from '../../domain/images.ts';
-import { type PicoUsd, usd } from '../../domain/money.ts';
-import { type Model, makePrice, type Price, type TextPrice, textLines } from '../../domain/price.ts';
+import { usd } from '../../domain/money.ts';
+import {
+  type Model,
+  makePrice,
+  type Price,
+  type TextPrice,
+  type TrainingPrice,
+  textLines,
+} from '../../domain/price.ts';
 import { storedPriceLine, toPriceLine } from '../price-lines.ts';
 
 export interface SeedPrice extends Price {
@@ -25,17 +32,7 @@ export interface Seed {
   prices: SeedPrice[];
   models: SeedModel[];
   imageRules: ReadonlyMap<string, ImageRule>;
-  training: SeedTraining[];
-}
-
-/** What training a model costs, as published: a price beside those of its inference. */
-export interface SeedTraining {
-  model: string;
-  meter: 'trained_tokens' | 'training_seconds';
-  per: number;
-  rate: PicoUsd;
-  effectiveFromMs: number;
-  source: string;
+  training: TrainingPrice[];
 }
 
 /** The unit of every rate in the files, as OpenAI publishes them. */
@@ -136,7 +133,7 @@ function toSeedTraining({
   per,
   effective_from,
   source,
-}: z.output<typeof pricesFile>['training'][number]): SeedTraining {
+}: z.output<typeof pricesFile>['training'][number]): TrainingPrice {
   const unit =
     per === 'hour'
       ? ({ meter: 'training_seconds', per: HOUR_SECONDS } as const)
