@@ -7,6 +7,7 @@ import {
   QUARTER_HOUR_MS,
   windowRange,
 } from '../../src/domain/window.ts';
+import { noonZone } from '../support/noon.ts';
 
 function calendar(unit: CalendarWindow['unit'], timeZone: string): CalendarWindow {
   return { type: 'calendar', unit, timeZone };
@@ -159,3 +160,17 @@ test.each([
   'Europe/Berlin ',
   '../etc',
 ])('%j is no time zone', (text) => expect(isTimeZone(text)).toBe(false));
+
+test.each(CALENDAR_UNITS)(
+  'the %s of a zone where it is noon neither began nor ends within eleven hours',
+  (unit) => {
+    for (let hour = 0; hour < 72; hour++) {
+      for (const minute of [0, 59]) {
+        const nowMs = Date.UTC(2026, 11, 31, hour, minute);
+        const window = { type: 'calendar', unit, timeZone: noonZone(nowMs) } as const;
+        const { startMs, endMs } = windowRange(window, nowMs);
+        expect([nowMs - startMs, Number(endMs) - nowMs].every((ms) => ms > 11 * 3_600_000)).toBe(true);
+      }
+    }
+  },
+);

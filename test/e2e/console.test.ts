@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { en } from '../../src/console/messages/en.ts';
+import { noonZone } from '../support/noon.ts';
 import { hasBrowser, type Look, launchBrowser, type Visit, visit } from './browser.ts';
 import {
   figure,
@@ -259,7 +260,9 @@ describe.skipIf(!hasBrowser)('the console', { timeout: 120_000 }, () => {
 
   async function makeLimit(page: Page, amount: string): Promise<void> {
     const dialog = await openDialog(page, en.limits.new);
-    await dialog.getByLabel(en.limits.window).selectOption('lifetime');
+    await dialog.getByLabel(en.limits.window).selectOption('month');
+    // Its day is the one that the preview shows: it does not end meanwhile.
+    await dialog.getByLabel(en.limits.timeZone).fill(noonZone());
     await dialog.getByLabel(en.common.amount).fill('1,5');
     await dialog.getByRole('button', { name: en.limits.new }).click();
     await dialog.getByText(en.common.badAmount).waitFor();

@@ -9,6 +9,7 @@ import { formatUsd } from '../../src/domain/quantities.ts';
 import { notify } from '../../src/jobs/notify.ts';
 import { sendNotices } from '../../src/jobs/send-notices.ts';
 import { openDatabase } from '../../src/store/database.ts';
+import { noonZone } from '../support/noon.ts';
 import { ADMIN_KEY, type Stack, startStack } from './stack.ts';
 
 const mails: string[] = [];
@@ -20,11 +21,16 @@ const smtp = new SMTPServer({
     const pieces: Buffer[] = [];
     stream.on('data', (piece) => pieces.push(piece));
     stream.on('end', () => {
-      mails.push(Buffer.concat(pieces).toString());
+      mails.push(plain(Buffer.concat(pieces).toString()));
       done();
     });
   },
 });
+
+/** A mail whose lines are whole: where quoted-printable breaks them (RFC 2045, 6.7) depends on the date in it. */
+function plain(mail: string): string {
+  return mail.replaceAll('=\r\n', '').replaceAll('=3D', '=');
+}
 
 let stack: Stack;
 beforeAll(async () => {
@@ -43,7 +49,8 @@ afterAll(async () => {
   await new Promise<void>((resolve) => smtp.close(() => resolve()));
 });
 
-const month = { type: 'calendar', unit: 'month', time_zone: 'Europe/Berlin' } as const;
+/** None of these months ends while its budget is spent. */
+const month = { type: 'calendar', unit: 'month', time_zone: noonZone() } as const;
 
 interface Made {
   id: string;
@@ -147,28 +154,39 @@ it('a month of a department: budgets, a raise that ends, mail, a correction, and
     return (await fetch(`${stack.app.url}/admin/v1${path}`, { headers })).text();
   };
   expect(sumOf(await text(`/focus.csv?from=${from}&to=${to}`), 'BilledCost')).toBe(billed);
-  const ofMonth = new Date().toISOString().slice(0, 7);
-  expect(sumOf(await text(`/teams/${teamId}/statement?month=${ofMonth}&format=csv`), 'cost_usd')).toBe(
-    billed,
+  // One month of UTC, or two where it ended meanwhile.
+  const { data: months } = await stack.admin<{ data: MonthOfUsage[] }>('GET', '/usage?interval=month');
+  const statements = await Promise.all(
+    months.map(({ starts_at: at }) => text(`/teams/${teamId}/statement?month=${at.slice(0, 7)}&format=csv`)),
   );
+  expect(statements.map((csv) => sumOf(csv, 'cost_usd'))).toEqual(months.map((each) => usd(each.cost_usd)));
+  expect(statements.reduce((sum, csv) => sum + sumOf(csv, 'cost_usd'), 0n)).toBe(billed);
   // The correction is a line of its own on both.
   expect(await text(`/focus.csv?from=${from}&to=${to}`)).toContain('Adjustment');
-  expect(await text(`/teams/${teamId}/statement?month=${ofMonth}&format=csv`)).toContain('correction');
+  expect(statements.join('\n')).toContain('correction');
 
-  // The first morning of the next month: the digest.
+  for (const each of months) await expectDigest(each);
+}, 120_000);
+
+interface MonthOfUsage {
+  starts_at: string;
+  cost_usd: string;
+}
+
+/** The first morning of the next month: the digest. */
+async function expectDigest({ starts_at: startsAt, cost_usd: cost }: MonthOfUsage): Promise<void> {
+  const ofMonth = startsAt.slice(0, 7);
   const [year, monthIndex] = ofMonth.split('-').map(Number) as [number, number];
   const facts = await sendDigest(Date.UTC(year, monthIndex, 1, 7, 30));
-  expect(facts).toMatchObject({
-    ...{ kind: 'monthly', team: null, from: `${ofMonth}-01T00:00:00.000Z` },
-    cost: formatUsd(billed),
-  });
+  const about = { kind: 'monthly', team: null, from: `${ofMonth}-01T00:00:00.000Z` };
+  expect(facts).toMatchObject({ ...about, cost: formatUsd(usd(cost)) });
   const said = `in the month from ${ofMonth}-01 to `;
   await expect.poll(() => mails.join('\n'), { timeout: 30_000 }).toContain(said);
   const digest = mails.find((mail) => mail.includes(said)) ?? '';
   expect(digest).toContain('To: finance@example.com');
   // Its chart is a table with bars.
-  expect(digest).toMatch(/<td width=3D"\d+" height=3D"12" bgcolor|<td width="\d+" height="12" bgcolor/);
-}, 120_000);
+  expect(digest).toMatch(/<td width="\d+" height="12" bgcolor/);
+}
 
 /** Runs the jobs that tell of money on the clock of another moment. Returns what the digest of the month is made of. */
 async function sendDigest(nowMs: number) {

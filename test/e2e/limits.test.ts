@@ -1,5 +1,6 @@
 /** Limits of every subject, meter and window over HTTP: each binds, and its denial names it. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { noonZone } from '../support/noon.ts';
 import { readBalance } from './books.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -11,7 +12,6 @@ afterAll(() => stack.stop());
 
 const CALL = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }], max_tokens: 20 };
 const LIFETIME = { type: 'lifetime' };
-const MONTH = { type: 'calendar', unit: 'month', time_zone: 'Asia/Kolkata' };
 const MINUTE = { type: 'rolling', seconds: 60 };
 
 interface Refusal {
@@ -37,17 +37,20 @@ async function untilRefused(key: string, most: number, body: object = {}, header
 
 it('a limit of requests in a calendar month denies the fourth of three, and says when it resets', async () => {
   const { teamId, key } = await stack.team({ unlimited: true });
+  // Days begin about half a day from now, so that no month ends meanwhile. Kolkata is five hours and a half ahead of UTC.
+  const hour = new Date().getUTCHours();
+  const start_hour = (hour + 17) % 24;
+  const resets = `T${String((hour + 11) % 24).padStart(2, '0')}:30:00.000Z`;
   const { id } = await limit({
     subject: { type: 'team', id: teamId },
     meter: 'requests',
     amount: '3',
-    window: MONTH,
+    window: { type: 'calendar', unit: 'month', time_zone: 'Asia/Kolkata', start_hour },
   });
   const { passed, response, body } = await untilRefused(key, 5);
   expect([passed, response.status, response.headers.get('x-should-retry')]).toEqual([3, 429, 'false']);
   expect(body.error).toMatchObject({ code: 'insufficient_quota', limit_id: id, remaining_requests: '0' });
-  // Midnight in Kolkata is half past six in the evening, UTC.
-  expect(body.error.resets_at).toMatch(/T18:30:00\.000Z$/);
+  expect(body.error.resets_at).toMatch(new RegExp(`${resets}$`));
   const { limits } = await readBalance(stack, teamId);
   expect(limits[0]).toMatchObject({ meter: 'requests', amount: '3', settled: '3', remaining: '0' });
 });
@@ -137,7 +140,7 @@ it('a limit of the organization counts all teams, also when it is created while 
     models: [model],
     meter: 'requests',
     amount: '4',
-    window: MONTH,
+    window: { type: 'calendar', unit: 'month', time_zone: noonZone() },
   });
   // Within a second; until then the key's calls may pass, and count all the same.
   await expect.poll(async () => (await call(one.key, { model })).status, { timeout: 30_000 }).toBe(429);

@@ -1,5 +1,6 @@
 /** Tags over HTTP: where they come from, what they are refused for, what they count, and limits of them. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { noonZone } from '../support/noon.ts';
 import { type Stack, startStack } from './stack.ts';
 
 let stack: Stack;
@@ -142,7 +143,7 @@ it('a limit that is made later counts what its value has used before', async () 
   for (const window of [
     LIFETIME,
     { type: 'rolling', seconds: 3600 },
-    { type: 'calendar', unit: 'month', time_zone: 'UTC' },
+    { type: 'calendar', unit: 'month', time_zone: noonZone() },
   ]) {
     const { id } = await limit({ subject, meter: 'requests', amount: '2', window });
     expect((await calls(await newKey(), 'run=run-x', 1)).statuses).toEqual([429]);

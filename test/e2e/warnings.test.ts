@@ -10,6 +10,7 @@ import { formatUsd } from '../../src/domain/quantities.ts';
 import { type App, startApp } from '../../src/main/start.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { type Receiver, startReceiver } from '../jobs/receiver.ts';
+import { noonZone } from '../support/noon.ts';
 import { readBalance, readEvents, sumOf } from './books.ts';
 import { ADMIN_KEY, type Stack, startStack } from './stack.ts';
 
@@ -134,7 +135,7 @@ it('a soft limit admits calls beyond it, and warns of the excess', async () => {
     subject: { type: 'team', id: teamId },
     meter: 'cost_usd',
     amount: '0.0001',
-    window: { type: 'calendar', unit: 'month', time_zone: 'Europe/Berlin' },
+    window: { type: 'calendar', unit: 'month', time_zone: noonZone() },
     enforcement: 'soft',
   });
   for (let calls = 0; calls < 8; calls++) expect((await call(key)).status).toBe(200);
