@@ -65,17 +65,22 @@ export const spend = dashboard({
           from: 'postgres',
           queries: [
             sqlTable(`
-with day as (select date_trunc('day', tollgate_now(), 'UTC') as today, date_trunc('month', tollgate_now(), 'UTC') as month),
+with utc as (select tollgate_now() at time zone 'UTC' as now),
+day as (
+  select date_trunc('month', now) at time zone 'UTC' as month,
+    (date_trunc('day', now) - interval '6 days') at time zone 'UTC' as week,
+    (date_trunc('month', now) + interval '1 month') at time zone 'UTC' as next_month
+  from utc),
 age as (
   select least(7, greatest(extract(epoch from tollgate_now() - coalesce(min(created_at), tollgate_now())) / 86400, 1)) as days
   from teams),
 spent as (
   select coalesce(sum(d.cost_usd) filter (where d.day >= month), 0) as month_usd,
-    coalesce(sum(d.cost_usd) filter (where d.day >= today - interval '6 days'), 0) as week_usd
+    coalesce(sum(d.cost_usd) filter (where d.day >= week), 0) as week_usd
   from day cross join usage_days d join teams t on t.id = d.team_id
-  where d.day >= (select least(month, today - interval '6 days') from day) and ${teamIs('t.name')} and ${modelIs('d.model')})
+  where d.day >= (select least(month, week) from day) and ${teamIs('t.name')} and ${modelIs('d.model')})
 select (month_usd + week_usd / days
-  * extract(epoch from month + interval '1 month' - tollgate_now()) / 86400)::float8 as forecast
+  * extract(epoch from next_month - tollgate_now()) / 86400)::float8 as forecast
 from spent cross join age cross join day`),
           ],
         }),

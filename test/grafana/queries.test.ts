@@ -22,6 +22,8 @@ const SETUP_MS = 300_000;
 const program = programOrSkip('prometheus', 'prometheus');
 const queries = dashboardQueries();
 
+/** Nothing was spent before. */
+const BEGAN = new Date().toISOString();
 let stack: Stack;
 let prometheus: Prometheus | null = null;
 let reader: Sql;
@@ -93,7 +95,11 @@ describe('every query of a dashboard returns rows', () => {
 
 it('the spend in Prometheus equals the spend in Postgres', async () => {
   const { text } = queries.find(({ name }) => name === 'spend: Spent this month')!;
-  const [row] = await reader.unsafe<{ spent: number }[]>(expandSql(text, time()));
+  // A month of UTC may have ended since: what is summed is all since the begin of that one.
+  const [row] = await reader.begin(async (tx) => {
+    await tx`select set_config('tollgate.now', ${BEGAN}, true)`;
+    return tx.unsafe<{ spent: number }[]>(expandSql(text, time()));
+  });
   const page = await (await fetch(`${stack.app.url}/metrics`)).text();
   const costs = [...page.matchAll(/^tollgate_cost_usd_total\{.*\} (\S+)$/gm)].map(([, value]) =>
     Number(value),
@@ -102,6 +108,20 @@ it('the spend in Prometheus equals the spend in Postgres', async () => {
     costs.reduce((sum, cost) => sum + cost, 0),
     9,
   );
+});
+
+it('the forecast is that of UTC, whatever the time zone of the session', async () => {
+  const { text } = queries.find(({ name }) => name === 'spend: Forecast for the month')!;
+  const forecastIn = (timeZone: string) =>
+    reader.begin(async (tx) => {
+      // By the clock of New York this month begins on 28 February, and a month later it is 28 March.
+      await tx`select set_config('tollgate.now', '2026-03-10T12:00:00Z', true), set_config('TimeZone', ${timeZone}, true)`;
+      const [row] = await tx.unsafe<{ forecast: number }[]>(expandSql(text, time()));
+      return row!.forecast;
+    });
+  const forecast = await forecastIn('UTC');
+  expect(forecast).toBeGreaterThan(0);
+  expect(await forecastIn('America/New_York')).toBe(forecast);
 });
 
 it('a panel shows only what its variables select', async () => {

@@ -10,7 +10,9 @@ beforeAll(() => {
   admin = new OpenAI({ adminAPIKey: 'sk-admin-right', baseURL: bench.simulator.url, maxRetries: 0 });
 });
 
-/** Whatever was used since the tests began, as one sum a group. */
+type Result = OpenAI.Admin.Organization.UsageCompletionsResponse.Data.OrganizationUsageCompletionsResult;
+
+/** Whatever was used since the tests began, as one sum a group: an hour of the clock may end meanwhile. */
 async function report(groups: OpenAI.Admin.Organization.UsageCompletionsParams['group_by'] = []) {
   const page = await admin.admin.organization.usage.completions({
     start_time: FIRST_MINUTE,
@@ -18,10 +20,23 @@ async function report(groups: OpenAI.Admin.Organization.UsageCompletionsParams['
     bucket_width: '1h',
     group_by: groups,
   });
-  return page.data.flatMap(
-    ({ results }) =>
-      results as OpenAI.Admin.Organization.UsageCompletionsResponse.Data.OrganizationUsageCompletionsResult[],
-  );
+  const sums = new Map<string, Result>();
+  for (const result of page.data.flatMap(({ results }) => results as Result[])) {
+    const name = JSON.stringify([result.api_key_id, result.model]);
+    const before = sums.get(name);
+    sums.set(name, before === undefined ? result : added(before, result));
+  }
+  return [...sums.values()];
+}
+
+/** The sum of each amount of two results. */
+function added(one: Result, other: Result): Result {
+  const amounts = new Map<string, unknown>(Object.entries(other));
+  const sumOf = ([name, value]: [string, unknown]) => [
+    name,
+    typeof value === 'number' ? value + Number(amounts.get(name)) : value,
+  ];
+  return Object.fromEntries(Object.entries(one).map(sumOf)) as Result;
 }
 
 describe('the usage report', () => {
