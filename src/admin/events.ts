@@ -7,6 +7,7 @@ import { isApiError } from '../domain/errors.ts';
 import { asId, type TeamId } from '../domain/ids.ts';
 import { usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
+import { CHECKABLE } from '../openai/operations/table.ts';
 import type { Database } from '../store/database.ts';
 import {
   type EventPage,
@@ -88,10 +89,18 @@ export function selectionOf(
       provenance: query.provenance,
       endUser: query.end_user,
       tag: query.tag,
-      labelled: query.labelled === 'others' ? { notBy: actor } : query.labelled,
+      labelled: labelledOf(query.labelled, actor),
       saving: query.saving,
     },
   };
+}
+
+function labelledOf(
+  wanted: z.output<typeof EventsCsvQuery>['labelled'],
+  actor: string,
+): EventPage['filter']['labelled'] {
+  if (wanted === 'others') return { notBy: actor };
+  return wanted === 'wanted' ? { notOf: CHECKABLE } : wanted;
 }
 
 /** Returns events as the API shows them, with the names of their teams and keys. */

@@ -39,8 +39,8 @@ const FILTERS = {
 export type EventFilter = { [Name in keyof typeof FILTERS]?: string | undefined } & {
   /** As text. */
   tag?: string | undefined;
-  /** Whether people said of it if it was right. */
-  labelled?: 'true' | 'false' | { notBy: string } | undefined;
+  /** Whether people said of it if it was right: at all, of these operations not yet, or others than this labeller. */
+  labelled?: 'true' | 'false' | { notBy: string } | { notOf: readonly string[] } | undefined;
   /** What could have made it cheaper. */
   saving?: keyof typeof SAVING_CALLS | undefined;
 };
@@ -90,6 +90,7 @@ const LABELLED = sql`exists (
 
 function isLabelled(wanted: EventFilter['labelled']): SQL | undefined {
   if (typeof wanted !== 'object') return wanted === 'true' ? LABELLED : not(LABELLED);
+  if ('notOf' in wanted) return and(not(LABELLED), inArray(usageEvents.operation, [...wanted.notOf]));
   const own = sql`exists (
     select from ${labels} l where l.team_id = ${usageEvents.teamId} and l.event_id = ${usageEvents.id}
       and l.labeller = ${wanted.notBy})`;

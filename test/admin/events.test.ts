@@ -84,6 +84,28 @@ describe('the list of calls', () => {
     expect(event).toMatchObject({ team_name: 'research', key_name: 'batch', end_user: 'bob' });
   });
 
+  test('shows those without a label to people who check, of operations that give them something to check', async () => {
+    const { id: teamId } = await admin.make('/teams', { name: 'checked', plan: null });
+    const call = (operation: string, second: number) =>
+      instance.call({
+        ...{ teamId, keyId: key.id, model: 'gpt-4o', outcome: 'settled', costUsd: '0', operation },
+        atMs: NOW_MS + second * 1000,
+      });
+    const [vector, chat, speech, compaction] = [
+      await call('embeddings', 1),
+      await call('chat.completions', 2),
+      await call('audio.speech', 3),
+      await call('responses.compact', 4),
+    ];
+    const idsOf = async (labelled: string) =>
+      (await walk(`team_id=${teamId}&labelled=${labelled}`)).map(({ id }) => id);
+    expect(await idsOf('wanted')).toEqual([chat, speech]);
+    await admin.make('/labels', { call_id: chat, label: 'accepted' });
+    expect(await idsOf('wanted')).toEqual([speech]);
+    expect(await idsOf('true')).toEqual([chat]);
+    expect(await idsOf('false')).toEqual([vector, speech, compaction]);
+  });
+
   test('finds rare calls: a page searches a bounded number of calls, and the next page continues', async () => {
     const { sql } = admin.database;
     const many = await admin.make('/teams', { name: 'many', plan: null });

@@ -104,7 +104,7 @@ async function divideMoney(admin: Admin, teams: Map<string, MadeTeam>): Promise<
   });
   const calls = await admin<{ data: { id: string; model: string }[] }>(
     'GET',
-    '/events?order=desc&outcome=settled&limit=160',
+    '/events?order=desc&outcome=settled&labelled=wanted&limit=160',
   );
   for (const [place, { id: call, model }] of calls.data.entries()) {
     if (place < 8 || place % 2 === 1) continue;

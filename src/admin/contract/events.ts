@@ -34,8 +34,9 @@ const filters = {
   provenance: provenance.optional(),
   end_user: label(512).optional(),
   tag: tagText.optional(),
-  labelled: z.enum(['true', 'false', 'others']).optional().meta({
-    description: 'Whether it has a label; others: it has, and none of the caller',
+  labelled: z.enum(['true', 'false', 'wanted', 'others']).optional().meta({
+    description:
+      'Whether it has a label; wanted: it has none, and a text, speech or image that people can check; others: it has, and none of the caller',
   }),
   saving: z.enum(['cache_misses', 'batch', 'written_in_limits']).optional().meta({
     description: 'Settled calls that could have been cheaper, as the report on savings finds them',

@@ -44,6 +44,11 @@ export const OPERATIONS: readonly Descriptor[] = [
   ...[...JOBS, ...REFUSED],
 ];
 
+/** The operations whose responses are texts, speech or images that people can check; a compacted conversation is none. */
+export const CHECKABLE = OPERATIONS.filter(
+  ({ usage, report, otel }) => usage !== null && report !== 'embeddings' && otel !== 'compaction',
+).map(({ name }) => name);
+
 /** The operations that a usage report of the upstream covers, by the report's name. */
 export function operationsOfReport(report: NonNullable<Descriptor['report']>): string[] {
   return OPERATIONS.filter((descriptor) => descriptor.report === report).map(({ name }) => name);
