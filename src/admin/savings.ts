@@ -138,10 +138,15 @@ function askedFor({ from, to }: Range, teamId: string | undefined): string {
   return `from=${from.toISOString()}&to=${to.toISOString()}${teamId === undefined ? '' : `&team_id=${teamId}`}`;
 }
 
+/** Those that failed cost nothing. */
+function servedCalls({ calls, voidedCalls }: UsageRow): number {
+  return calls - voidedCalls;
+}
+
 function useOf(row: UsageRow): ModelUse {
   return {
     model: row.model ?? '',
-    calls: row.calls,
+    calls: servedCalls(row),
     spent: usd(row.costUsd),
     usage: {
       input_tokens: row.inputTokens,
@@ -197,9 +202,12 @@ function cachedInput(cards: RateCards, uses: ModelUse[], atMs: number, asked: st
   let input = 0;
   let cached = 0;
   const found = uses.map((use) => {
-    input += use.usage.input_tokens ?? 0;
-    cached += use.usage.cached_input_tokens ?? 0;
-    return { ...use, saving: cacheSaving(cards, use, atMs) };
+    const saving = cacheSaving(cards, use, atMs);
+    if (saving !== null) {
+      input += use.usage.input_tokens ?? 0;
+      cached += use.usage.cached_input_tokens ?? 0;
+    }
+    return { ...use, saving };
   });
   return savingOf(found, {
     kind: 'cached_input',
@@ -298,11 +306,12 @@ function modelOf(row: UsageRow, known: Known): z.input<typeof ModelReport>['data
   const perMillion = (rate: bigint | undefined) =>
     text === null || rate === undefined ? null : formatUsd((rate * MILLION) / BigInt(text.per));
   const cost = usd(row.costUsd);
+  const served = servedCalls(row);
   return {
     model,
     calls: row.calls,
     cost_usd: formatUsd(cost),
-    cost_per_call_usd: formatUsd(row.calls === 0 ? 0n : cost / BigInt(row.calls)),
+    cost_per_call_usd: formatUsd(served === 0 ? 0n : cost / BigInt(served)),
     input_usd_per_million: perMillion(text?.input),
     output_usd_per_million: perMillion(text?.output),
     latency_median_ms: speed?.medianMs ?? null,

@@ -42,11 +42,13 @@ export interface CallSums {
   cut: SumsOfCalls;
 }
 
+/** Whose prompts the upstream caches. */
+const CACHED = ['chat.completions', 'responses'];
 const BATCHABLE = ['chat.completions', 'responses', 'completions', 'embeddings', 'moderations'];
 
 /** Which settled calls could have been cheaper, as text of SQL: the list of calls is filtered by the same conditions. */
 export const SAVING_CALLS = {
-  cache_misses: `input_tokens >= ${CACHED_PROMPT_LEAST} and cached_input_tokens = 0`,
+  cache_misses: `input_tokens >= ${CACHED_PROMPT_LEAST} and cached_input_tokens = 0 and operation in ('${CACHED.join("', '")}')`,
   batch: `not stream and operation in ('${BATCHABLE.join("', '")}') and coalesce(service_tier, 'default') = 'default'`,
   written_in_limits: 'output_limit is not null and output_tokens >= output_limit',
 } as const;

@@ -42,7 +42,7 @@ export const Savings = z
         share: z
           .number()
           .nullable()
-          .meta({ description: 'Of cached_input: the part of the input that came from the cache' }),
+          .meta({ description: 'Of cached_input: the part of what could come from the cache that did' }),
         basis: z.string().meta({ description: 'What was compared' }),
         query: z.string().nullable().meta({ description: 'The request that shows the same rows' }),
         models: z.array(
@@ -70,7 +70,7 @@ export const ModelReport = z
         model: z.string(),
         calls: tokenCount,
         cost_usd: money,
-        cost_per_call_usd: money,
+        cost_per_call_usd: money.meta({ description: 'Over the calls that did not fail' }),
         input_usd_per_million: money
           .nullable()
           .meta({ description: 'The standard price; null: it has none of this form' }),
