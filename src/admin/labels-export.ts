@@ -4,7 +4,7 @@
  */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Sealer } from '../auth/seal.ts';
-import { apiError, isApiError } from '../domain/errors.ts';
+import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { EventId, TeamId } from '../domain/ids.ts';
 import { chatExample } from '../openai/chat-example.ts';
 import { aboutContent, addEdit, type LabelledContent, readLabelled } from '../store/contents.ts';
@@ -40,7 +40,9 @@ export function labelsExportRoute(app: OpenAPIHono, options: AdminOptions): void
     await settleNow();
     const labels = label === undefined ? (['accepted', 'edited'] as const) : [label];
     const range = { teamIds: query.teams, labels, from: dateOf(from ?? null), to: dateOf(to ?? null) };
-    const lines = linesOf(readLabelled(database.sql, range), sealer);
+    const contents = await opened(readLabelled(database.sql, range), sealer);
+    if (isApiError(contents)) return errorResponse(context, contents);
+    const lines = linesOf(contents, sealer);
     return fileResponse(context, 'tollgate-labels.jsonl', TYPE, encoded(lines));
   });
 }
@@ -51,13 +53,43 @@ export const NO_KEY = apiError(
   'contents of calls are kept encrypted alone: set TOLLGATE_ENCRYPTION_KEY or TOLLGATE_ENCRYPTION_KEY_FILE first',
 );
 
+/** Returns all from the first one on that the key opens; an error where it opens none of some. */
+async function opened(
+  batches: AsyncGenerator<LabelledContent[]>,
+  sealer: Sealer,
+): Promise<AsyncIterable<LabelledContent[]> | ApiError> {
+  let isSealed = false;
+  for (;;) {
+    const next = await batches.next();
+    if (next.done) return isSealed ? OTHER_KEY : batches;
+    const first = next.value.findIndex((content) => openCall(content, sealer) !== null);
+    if (first === -1) isSealed ||= next.value.length > 0;
+    else return from(next.value.slice(first), batches);
+  }
+}
+
+async function* from<Item>(first: Item, rest: AsyncIterable<Item>) {
+  yield first;
+  yield* rest;
+}
+
+const OTHER_KEY = apiError(
+  'conflict',
+  'what these calls said is sealed under another key than the one that is set now: set the key that was set when they were made',
+);
+
+function openCall({ teamId, eventId, call }: LabelledContent, sealer: Sealer): Buffer | null {
+  return sealer.open(call, aboutContent({ teamId, eventId, part: 'call' }));
+}
+
 async function* linesOf(batches: AsyncIterable<LabelledContent[]>, sealer: Sealer) {
   for await (const contents of batches) yield contents.map((content) => lineOf(content, sealer)).join('');
 }
 
 /** Empty: it was sealed under another key, its call cannot be an example, or the label came without the edited text. */
-function lineOf({ teamId, eventId, label, call, edit }: LabelledContent, sealer: Sealer): string {
-  const said = sealer.open(call, aboutContent({ teamId, eventId, part: 'call' }));
+function lineOf(content: LabelledContent, sealer: Sealer): string {
+  const { teamId, eventId, label, edit } = content;
+  const said = openCall(content, sealer);
   if (said === null || (label === 'edited' && edit === null)) return '';
   const about = aboutContent({ teamId, eventId, part: 'edit' });
   const edited = label === 'edited' && edit !== null ? sealer.open(edit, about) : null;

@@ -22,10 +22,16 @@ export async function giveLabel(
   labeller: string,
   { label, reason, edited_text: edited }: z.output<typeof NewLabel>,
 ): Promise<z.input<typeof Label> | ApiError> {
+  if (event.outcome === 'voided') return NO_ANSWER;
   if (edited !== undefined && (sealer === null || !(await keepEdit(database, sealer, event, edited))))
     return NOT_KEPT;
   return toLabel(await setLabel(database, { event, labeller, label, reason }));
 }
+
+/** What failed cost nothing: it would make an accepted answer look cheaper than it is. */
+const NO_ANSWER = apiError('conflict', 'this call failed, so there is no answer to label', {
+  param: 'call_id',
+});
 
 const NOT_KEPT = apiError(
   'conflict',

@@ -7,6 +7,7 @@ import type { CallContent, ContentEnd, ContentQueue } from '../domain/contents.t
 import {
   aboutContent,
   addContents,
+  countKeepingTeams,
   type NewContent,
   PRUNED_AT_ONCE,
   pruneContents,
@@ -19,6 +20,8 @@ interface KeepContentsOptions {
   queue: ContentQueue;
   /** Null: there is no key, so nothing is stored; what is there is deleted in its time all the same. */
   sealer: Sealer | null;
+  /** Called once with how many teams want what their calls say kept, where there is no key. */
+  onNoKey(teams: number): void;
   onEnd(end: ContentEnd): void;
   onError(error: unknown): void;
 }
@@ -29,6 +32,10 @@ const PRUNE_EVERY_MS = 60_000;
 /** Starts both parts; a stop stores what waits. */
 export function startKeepContents(options: KeepContentsOptions): Job {
   const { sql, onError } = options;
+  if (options.sealer === null)
+    countKeepingTeams(sql).then((teams) => {
+      if (teams > 0) options.onNoKey(teams);
+    }, onError);
   const storing = startJob({ intervalMs: STORE_EVERY_MS, run: () => storeContents(options), onError });
   const pruning = startJob({
     firstAfterMs: STORE_EVERY_MS,

@@ -49,12 +49,17 @@ const ACCESS_SUMMARY_MS = 3_600_000;
 /** Starts the jobs that the configuration asks for; returns how to end them. */
 export function startJobs(options: JobsOptions): () => Promise<void> {
   const upkeep = startUpkeep(options.database, options.onStoreError);
-  const { sealer, contents, metrics, onStoreError: onError } = options;
+  const { sealer, contents, metrics, log, onStoreError: onError } = options;
   const keeping = startKeepContents({
     sql: options.database.sql,
     queue: contents ?? new ContentQueue(() => {}),
     sealer,
     onEnd: (end) => metrics.recordContent(end),
+    onNoKey: (teams) =>
+      log.logger.warn(
+        { teams },
+        'teams keep what their calls say, but TOLLGATE_ENCRYPTION_KEY is not set: nothing is kept, and nothing can be read',
+      ),
     onError,
   });
   const accesses = startJob({ intervalMs: ACCESS_SUMMARY_MS, run: () => options.accessLog.flush() });

@@ -50,6 +50,13 @@ export async function addEdit(sql: Sql, edit: NewContent): Promise<boolean> {
   return call !== undefined && (await addContents(sql, [edit])) > 0;
 }
 
+/** Returns how many teams want what their calls say kept. */
+export async function countKeepingTeams(sql: Sql): Promise<number> {
+  const [row] = await sql<{ teams: number }[]>`
+    select count(*)::int4 as teams from teams where content_days is not null and deleted_at is null`;
+  return row?.teams ?? 0;
+}
+
 /** Deletes contents whose time is over, some thousand in one statement. Returns how many. */
 export async function pruneContents(sql: Sql): Promise<number> {
   const rows = await sql<{ id: string }[]>`

@@ -21,7 +21,7 @@ describe.skipIf(!hasBrowser)('reports in the console', { timeout: 120_000 }, () 
   let team: { teamId: string; key: string };
   const visits: Visit[] = [];
   beforeAll(async () => {
-    stack = await startStack();
+    stack = await startStack({ env: { TOLLGATE_ENCRYPTION_KEY: 'ab'.repeat(32) } });
     browser = await launchBrowser();
     team = await stack.team({ unlimited: true });
   }, 120_000);
@@ -145,6 +145,45 @@ describe.skipIf(!hasBrowser)('reports in the console', { timeout: 120_000 }, () 
       .poll(() => models.getByText(en.common.callCount(1, '1')).count(), { timeout: WAIT_MS })
       .toBe(1);
     expect(complaints).toEqual([]);
+  });
+
+  it('show what a call said where that is kept, take the edited answer, and say who was first', async () => {
+    const keeping = await stack.team({ unlimited: true });
+    await stack.admin('PATCH', `/teams/${keeping.teamId}`, { content_retention_days: 7 });
+    await (await stack.post(keeping.key, '/chat/completions', CALL)).text();
+    // The newest comes first.
+    const said = await stack.post(keeping.key, '/chat/completions', CALL);
+    const id = said.headers.get('x-tollgate-request-id')!;
+    const kept = () => stack.admin<{ state: string; edited_text: string }>('GET', `/events/${id}/content`);
+    await until('its content', async () => (await kept()).state === 'kept');
+    const first = await open(`/labels?team_id=${keeping.teamId}`);
+    await signInAsAdmin(first.page);
+    const answer = first.page.getByLabel(en.labels.answer);
+    const { choices } = (await said.json()) as { choices: { message: { content: string } }[] };
+    await expect.poll(() => answer.inputValue()).toBe(choices[0]!.message.content);
+    const second = await open(`/labels?team_id=${keeping.teamId}`);
+    await signInAsAdmin(second.page);
+    await second.page.getByLabel(en.labels.answer).waitFor();
+    await answer.fill('As it should be.');
+    await first.page.getByRole('button', { name: en.labels.verbs.edited }).click();
+    await first.page.getByText(en.labels.done(en.labels.names.edited, 1)).waitFor();
+    expect(await kept()).toMatchObject({ edited_text: 'As it should be.' });
+
+    const { data } = await stack.admin<{ data: { labeller: string }[] }>('GET', `/labels?call_id=${id}`);
+    await second.page.getByRole('rowheader').first().getByRole('button').focus();
+    await second.page.keyboard.press('j');
+    await second.page.keyboard.press('k');
+    await second.page.getByText(en.labels.meanwhile(en.labels.names.edited, data[0]!.labeller)).waitFor();
+    await second.page.keyboard.press('r');
+    await second.page.getByText(en.labels.done(en.labels.names.rejected, 1)).waitFor();
+    await second.page.goto(`/console/calls/${id}`);
+    await second.page.getByRole('table', { name: en.nav.labels }).getByText(data[0]!.labeller).waitFor();
+    await second.page.getByRole('button', { name: en.labels.show }).click();
+    await second.page.getByText('As it should be.').waitFor();
+    // A second opinion is of calls that only others labelled.
+    await second.page.goto(`/console/labels?team_id=${keeping.teamId}&labelled=others`);
+    await second.page.getByText(en.labels.queueEmpty).waitFor();
+    for (const { complaints } of [first, second]) expect(complaints).toEqual([]);
   });
 
   it('show what could be cheaper with the request that shows its rows', async () => {

@@ -150,6 +150,9 @@ describe('contents of calls', () => {
     expect(await opened(one)).toMatchObject({ state: 'other_key', request: null });
     expect(await opened(two)).toMatchObject({ state: 'kept' });
     const left = await exported(`team_id=${teamId}`);
+    await stack.admin('POST', '/labels', { call_id: two.id, label: 'rejected' });
+    // None that opens is no empty file.
+    await expect(exported(`team_id=${teamId}`)).rejects.toThrow(/another key/);
     expect(left.map(({ messages }) => (messages as object[])[0])).toEqual([{ role: 'user', content: 'two' }]);
   });
 

@@ -200,6 +200,13 @@ describe('labels', () => {
       status: 404,
       body: { error: { code: 'not_found' } },
     });
+    const failed = await stack.post(key, '/chat/completions', hello, { 'x-simulator': 'fault=server_error' });
+    expect(failed.status).toBe(500);
+    const ofFailed = { call_id: failed.headers.get('x-tollgate-request-id'), label: 'accepted' };
+    expect(await own(key, '/labels', 'POST', ofFailed)).toMatchObject({
+      status: 409,
+      body: { error: { code: 'conflict', param: 'call_id' } },
+    });
     for (const [sent, param] of [
       [{ label: 'good' }, 'label'],
       [{ label: 'accepted', who: 'x' }, 'who'],

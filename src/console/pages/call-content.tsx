@@ -25,20 +25,21 @@ export function Content({ of }: { of: Loaded<CallContent> }) {
   const t = useMessages();
   return (
     <Load of={of} lines={4}>
-      {({ state, example, request, response }) => {
+      {({ state, example, request, response, edited_text: edited }) => {
         if (state !== 'kept') return <p class="quiet">{t.content.states[state]}</p>;
-        if (example === null)
-          return (
-            <dl class="said">
-              <Said who={t.content.request} text={request ?? ''} />
-              <Said who={t.content.response} text={response ?? ''} />
-            </dl>
-          );
         return (
           <dl class="said">
-            {example.messages.map((message, index) => (
-              <Said key={index} who={message.role} text={textOf(message)} />
-            ))}
+            {example === null ? (
+              <>
+                <Said who={t.content.request} text={request ?? ''} />
+                <Said who={t.content.response} text={response ?? ''} />
+              </>
+            ) : (
+              example.messages.map((message, index) => (
+                <Said key={index} who={message.role} text={textOf(message)} />
+              ))
+            )}
+            {edited !== null && <Said who={t.labels.names.edited} text={edited} />}
           </dl>
         );
       }}

@@ -90,7 +90,7 @@ function Queue({ calls, onDone }: QueueProps) {
     return true;
   });
   return (
-    <div class="columns" ref={box}>
+    <div class="halves" ref={box}>
       <Panel title={t.labels.queue} note={t.labels.keys}>
         <QueueTable calls={calls} given={given} place={place} onPlace={go} />
       </Panel>
@@ -100,7 +100,6 @@ function Queue({ calls, onDone }: QueueProps) {
           note={content?.data?.state === 'kept' ? t.content.note : t.labels.where}
         >
           {content !== null && <Content of={content} />}
-          <Facts call={call} />
           <div class="label-form">
             {!given.has(call.id) && <Meanwhile call={call} />}
             {content?.data?.state === 'kept' && (
@@ -127,6 +126,7 @@ function Queue({ calls, onDone }: QueueProps) {
             )}
             <Verbs disabled={!may('labels:write', call.team_id)} onLabel={label} />
           </div>
+          <Facts call={call} />
         </Panel>
       )}
     </div>
