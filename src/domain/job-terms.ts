@@ -113,6 +113,12 @@ export function hostedOfTerms({
 
 export type JobTerms = FineTuningTerms | BatchTerms | ResponseTerms | EvalRunTerms;
 
+/** Returns the models that a job may be billed for, by the names that it asks for. */
+export function modelsOfTerms(terms: JobTerms): string[] {
+  if (terms.kind === 'batch') return Object.keys(terms.prices);
+  return terms.kind === 'eval_run' ? Object.keys(terms.models) : [terms.model];
+}
+
 /** A job whose cost is bounded. */
 export interface PlannedJob {
   readonly terms: JobTerms;

@@ -325,6 +325,20 @@ describe('a run that nothing bounds is refused before it starts', () => {
     });
   });
 
+  it('several models where a limit counts one of them', async () => {
+    const { key, teamId } = await stack.team({ grantUsd: '5.00' });
+    const { id } = await stack.admin('POST', '/limits', {
+      ...{ subject: { type: 'team', id: teamId }, models: [LABELS.model], meter: 'cost_usd', amount: '1.00' },
+      window: { type: 'lifetime' },
+    });
+    const client = clientOf(key);
+    const evalId = await evalOf(client, LABELS);
+    await expect(client.evals.runs.create(evalId, completions(1))).rejects.toMatchObject({
+      ...{ status: 400, code: 'unbounded_request', param: 'data_source', error: { limit_id: id } },
+    });
+    await client.evals.runs.create(await evalOf(client, EQUAL), completions(1));
+  });
+
   it('what does not fit, with what would', async () => {
     const { key, teamId } = await stack.team({ grantUsd: '0.01' });
     const client = clientOf(key);

@@ -1,7 +1,9 @@
 /** Limits of every subject, meter and window over HTTP: each binds, and its denial names it. */
+import { toFile } from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { noonZone } from '../support/noon.ts';
 import { readBalance } from './books.ts';
+import { clientOf } from './job-steps.ts';
 import { type Stack, startStack } from './stack.ts';
 
 let stack: Stack;
@@ -129,6 +131,36 @@ it('a limit of end users counts each apart, by body or header, and a call withou
   expect((await untilRefused(key, 4, {}, { 'x-tollgate-user': 'carl' })).passed).toBe(2);
   const strangers = await stack.team({ unlimited: true });
   expect((await call(strangers.key)).status).toBe(200);
+});
+
+async function batch(key: string, ...models: string[]) {
+  const client = clientOf(stack, key);
+  const endpoint = '/v1/chat/completions';
+  const lines = models.map((model, at) =>
+    JSON.stringify({ custom_id: `${at}`, method: 'POST', url: endpoint, body: { ...CALL, model } }),
+  );
+  const file = await toFile(Buffer.from(lines.join('\n')), 'lines.jsonl');
+  const { id } = await client.files.create({ file, purpose: 'batch' });
+  return client.batches.create({ endpoint, completion_window: '24h', input_file_id: id });
+}
+
+it('a limit of some models counts batches of these; one of several models is to be divided', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  const subject = { type: 'team', id: teamId };
+  const { id } = await limit({ subject, models: ['gpt-4o-mini'], meter: 'requests', amount: '1' });
+  await expect(batch(key, 'gpt-4.1', 'gpt-4o-mini')).rejects.toMatchObject({
+    ...{ status: 400, code: 'unbounded_request', param: 'input_file_id' },
+    error: { limit_id: id },
+  });
+  await batch(key, 'gpt-4o-mini-2024-07-18');
+  await expect(batch(key, 'gpt-4o-mini')).rejects.toMatchObject({ status: 429, error: { limit_id: id } });
+  await batch(key, 'gpt-4.1', 'gpt-4o');
+});
+
+it('a limit of end users counts batches, and one that names nobody ends in an error', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  await limit({ subject: { type: 'user', team_id: teamId }, meter: 'requests', amount: '2' });
+  await expect(batch(key, 'gpt-4.1')).rejects.toMatchObject({ status: 400, code: 'missing_end_user' });
 });
 
 it('a limit of the organization counts all teams, also when it is created while they call', async () => {

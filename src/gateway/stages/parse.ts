@@ -366,13 +366,8 @@ export function whyNotAllowed(
   endUser: string | null,
 ): ApiError | null {
   if (model === null) return null;
-  if (endUser === null && billable && account.limits.length > 0 && needsEndUser(account, model)) {
-    return apiError(
-      'missing_end_user',
-      "A limit counts this team's end users: say whose call it is in 'safety_identifier', 'user' or the header x-tollgate-user.",
-      { param: 'safety_identifier' },
-    );
-  }
+  if (endUser === null && billable && account.limits.length > 0 && needsEndUser(account, model))
+    return missingEndUser();
   if (!mayUse(account.principal, model)) {
     const message = `This key may not use the model '${model.slice(0, 100)}'.`;
     return apiError('model_not_allowed', message, { param: 'model' });
@@ -383,6 +378,12 @@ export function whyNotAllowed(
     return apiError('model_not_allowed', message, { param: `${images.param}.model` });
   }
   return null;
+}
+
+export function missingEndUser(): ApiError {
+  const message =
+    "A limit counts this team's end users: say whose call it is in 'safety_identifier', 'user' or the header x-tollgate-user.";
+  return apiError('missing_end_user', message, { param: 'safety_identifier' });
 }
 
 /** A name that a key, and its team, may use allows its dated snapshots too. */

@@ -237,8 +237,8 @@ function askBreaker(
 }
 
 /** Reports have a row for each name, and a name costs nothing where the call does: only known ones are written down. */
-function modelInLedger({ descriptor, operation }: ParsedRequest, card: RateCard | null): string {
-  const model = operation.model ?? descriptor.pricedAs ?? '';
+function modelInLedger({ request: { descriptor, operation }, card, job }: Estimated): string {
+  const model = operation.model ?? job?.model ?? descriptor.pricedAs ?? '';
   if (operation.billable || descriptor.knownModels.includes(model)) return model;
   return card?.tiers.default?.model ?? '';
 }
@@ -256,18 +256,14 @@ async function whyNotAfterWait(
 }
 
 /** Returns whether the journal has the hold. Rejects on a bug of ours; the hold has ended then. */
-function journaled(
-  deps: GatewayDeps,
-  { call, request, callKind, estimate, card }: Estimated,
-  account: Account,
-  hold: Hold,
-): Promise<boolean> {
+function journaled(deps: GatewayDeps, estimated: Estimated, account: Account, hold: Hold): Promise<boolean> {
+  const { call, request, callKind, estimate } = estimated;
   const { teamId, keyId } = account.principal;
   const facts = {
     teamId,
     keyId,
     operation: request.descriptor.name,
-    model: modelInLedger(request, card),
+    model: modelInLedger(estimated),
     stream: request.stream,
     endUser: callKind.endUser,
     departments: account.departments,
