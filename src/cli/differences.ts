@@ -248,7 +248,7 @@ function changeOf(
   if (fixed) {
     const [name, value] = fixed;
     throw new Failed(
-      `${name} is ${cellOf(live[name])} and cannot become ${cellOf(value)}: delete ${title} and make it anew`,
+      `${name} is ${cellOf(live[name])} and cannot become ${cellOf(value)}: leave ${name} out of the file, or write a new entry in the place of ${title}`,
     );
   }
   const change = Object.fromEntries(differing);

@@ -11,6 +11,8 @@ export interface Rows {
   rows: unknown[];
   /** Cursor of what follows; null: nothing does. */
   next: string | null;
+  /** What the (last) page says beside its rows, such as the range that it sums. */
+  beside: Record<string, unknown>;
 }
 
 /** Whether a list comes page by page. */
@@ -28,6 +30,7 @@ export async function listSome(
   const pages = hasPages(action);
   const rows: unknown[] = [];
   let after = query.after;
+  let beside = {};
   do {
     const limit = Math.min(PAGE_MAX, rowsMax - rows.length);
     const json = await client.json({
@@ -37,10 +40,12 @@ export async function listSome(
     });
     const page = Page.safeParse(json);
     if (!page.success) return { whole: json };
-    rows.push(...page.data.data);
-    after = page.data.next ?? undefined;
+    const { data, next, ...others } = page.data;
+    rows.push(...data);
+    after = next ?? undefined;
+    beside = others;
   } while (after !== undefined && rows.length < rowsMax);
-  return { rows, next: after ?? null };
+  return { rows, next: after ?? null, beside };
 }
 
 /** Yields every row of a list. */

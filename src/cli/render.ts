@@ -16,9 +16,32 @@ const PREFERRED: Record<string, readonly string[]> = {
     'cost_usd',
     'id',
   ],
-  grants: ['id', 'team_id', 'amount_usd', 'starts_at', 'expires_at'],
+  grants: [
+    'id',
+    'name',
+    'team_id',
+    'amount_usd',
+    'settled_usd',
+    'held_usd',
+    'remaining_usd',
+    'starts_at',
+    'expires_at',
+  ],
   keys: ['id', 'name', 'team_id', 'prefix', 'models', 'expires_at', 'revoked_at'],
-  limits: ['id', 'name', 'subject', 'meter', 'amount', 'window', 'enforcement', 'models'],
+  limits: [
+    'id',
+    'name',
+    'subject',
+    'meter',
+    'amount',
+    'settled',
+    'held',
+    'remaining',
+    'window',
+    'resets_at',
+    'enforcement',
+    'models',
+  ],
   prices: [
     'id',
     'model',
@@ -49,7 +72,8 @@ export function tableOf(
   api: Api,
   reply: Schema | null,
 ): string {
-  const records = rows.filter(isRecord);
+  // What a limit has used stands in a part of its own.
+  const records = rows.filter(isRecord).map((row) => (isRecord(row.state) ? { ...row, ...row.state } : row));
   if (records.length === 0) return 'none\n';
   const names = columns ?? columnsOf(records, noun, api, reply);
   const cells = [
@@ -67,7 +91,7 @@ function columnsOf(
   reply: Schema | null,
 ): string[] {
   const all = reply === null ? [] : Object.keys(itemSchema(reply, api.schemas).properties ?? {});
-  const known = all.length === 0 ? [...new Set(rows.flatMap((row) => Object.keys(row)))] : all;
+  const known = [...new Set([...all, ...rows.flatMap((row) => Object.keys(row))])];
   const preferred = PREFERRED[noun]?.filter((name) => known.includes(name)) ?? [];
   const names = preferred.length > 0 ? preferred : known;
   const filled = names.filter((name) => rows.some((row) => row[name] !== undefined && row[name] !== null));

@@ -182,10 +182,13 @@ async function print(
     return 0;
   }
   if (flags.json) {
-    world.stdout(`${JSON.stringify({ data: found.rows, next: found.next }, null, 2)}\n`);
+    world.stdout(`${JSON.stringify({ data: found.rows, next: found.next, ...found.beside }, null, 2)}\n`);
     return 0;
   }
   world.stdout(tableOf(found.rows, verb === 'list' ? noun : verb, flags.columns, api, reply));
+  // Why there are none may stand beside them: a range, or that nothing is compared.
+  if (found.rows.length === 0 && Object.keys(found.beside).length > 0)
+    world.stdout(`\n${linesOf(found.beside, api, null)}`);
   if (found.next !== null) world.stderr(`There are more: --all, or --after ${found.next}\n`);
   return 0;
 }

@@ -97,9 +97,26 @@ describe('resources', () => {
     for (const top of [[], ['--top', '3']]) {
       expect(await cli.run(['usage', '--group-by', 'team', '--interval', 'total', ...top])).toMatchObject({
         code: 0,
-        stdout: 'none\n',
+        stdout: expect.stringMatching(/^none\n\ninterval +total\n/),
       });
     }
+  });
+
+  it('says of an empty list what the API said beside it', async () => {
+    const { stdout } = await cli.run(['reconciliation']);
+    expect(stdout).toMatch(/^none\n\nsetup .*"is_on":false/);
+    expect(await cli.json(['reconciliation'])).toMatchObject({ data: [], setup: { is_on: false } });
+  });
+
+  it('shows what is left of grants and limits', async () => {
+    await cli.json(['teams', 'create', '--name', 'Left', '--plan', 'free-tier']);
+    const limit = ['--subject', 'team:Left', '--meter', 'cost_usd', '--amount', '5', '--window', 'month'];
+    await cli.json(['limits', 'create', ...limit]);
+    const balance = await cli.run(['teams', 'balance', 'Left']);
+    expect(balance.stdout).toMatch(/AMOUNT_USD +SETTLED_USD +HELD_USD +REMAINING_USD/);
+    expect(balance.stdout).toMatch(/AMOUNT +SETTLED +HELD +REMAINING +WINDOW +RESETS_AT/);
+    const listed = await cli.run(['limits', 'list', '--state', '--all']);
+    expect(listed.stdout).toMatch(/AMOUNT +SETTLED +HELD +REMAINING +WINDOW +RESETS_AT/);
   });
 
   it('releases unknown calls in bulk, by a filter', async () => {
