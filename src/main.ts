@@ -66,7 +66,16 @@ function cliWorld(): CliWorld {
 const COMMANDS = {
   serve: async () => (await import('./main/serve.ts')).serve(configured(), packageJson.version),
   demo: async (args) => (await import('./demo.ts')).run(args),
-  simulator: async (args) => (await import('./simulator/main.ts')).run(args),
+  simulator: async (args) => {
+    const { run: simulate } = await import('./simulator/main.ts');
+    await simulate(args).catch((error: NodeJS.ErrnoException) => {
+      const isWrongLine = error instanceof RangeError || error instanceof TypeError;
+      if (!isWrongLine && error.syscall === undefined) throw error;
+      const [problem] = error.message.split('. ');
+      process.stderr.write(`tollgate simulator: ${problem}. 'tollgate simulator --help' lists the options\n`);
+      process.exitCode = isWrongLine ? 2 : 1;
+    });
+  },
   estimate: async (args) => {
     endWithReader();
     const { runEstimate } = await import('./main/estimate/run.ts');

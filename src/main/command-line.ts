@@ -144,8 +144,12 @@ export function readLine(argv: readonly string[]): Line {
   if (group !== undefined && argv[1] !== undefined && isHelp(argv[1]))
     return { kind: 'help', text: help(group) };
   const what = first.startsWith('-') ? 'option' : 'command';
-  const words = group === undefined ? first : argv.slice(0, 2).join(' ');
-  return { kind: 'wrong', text: `there is no ${what} '${words}'\n\n${overview()}` };
+  // The usage of one command fits under its fault; the whole list would push the fault off the screen.
+  const text =
+    group === undefined
+      ? `there is no ${what} '${first}': 'tollgate --help' lists what there is\n`
+      : `there is no command '${argv.slice(0, 2).join(' ')}'\n\n${help(group)}`;
+  return { kind: 'wrong', text };
 }
 
 function readArguments(name: CommandName, args: string[]): Line {
@@ -161,7 +165,9 @@ function readArguments(name: CommandName, args: string[]): Line {
     return { kind: 'wrong', text: `${name} takes ${expected}, found ${found}\n\n${help(name)}` };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    return { kind: 'wrong', text: `${name}: ${error.message}\n\n${help(name)}` };
+    // Node goes on with advice about operands that begin with a dash, which no command has.
+    const [problem] = error.message.split('. ');
+    return { kind: 'wrong', text: `${name}: ${problem}\n\n${help(name)}` };
   }
 }
 

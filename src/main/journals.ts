@@ -1,5 +1,6 @@
 /** Journals of dead instances: adopted at the start and while their writers may still live, or replayed by an operator. */
-import { existsSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { type Job, startJob } from '../jobs/every.ts';
@@ -159,6 +160,10 @@ export class Adoption {
  * @throws CannotStart when the file cannot be read, is damaged, or belongs to an instance that may still live
  */
 export async function replayJournal(config: Config, file: string): Promise<Adopted> {
+  // Before the database is opened, which makes one where there is none.
+  await access(file, constants.R_OK).catch((error: Error) => {
+    throw new CannotStart(`cannot read ${file}: ${error.message}`, { cause: error });
+  });
   const store = await openDatabaseOf(config);
   try {
     const kept = join(dirname(dirname(file)), 'journal-kept');

@@ -98,7 +98,10 @@ const OPTIONS = {
   help: { type: 'boolean', default: false },
 } as const;
 
-/** Runs until a signal. Throws on arguments that make no sense, rejects when the port is taken. */
+/**
+ * Runs until a signal.
+ * @throws RangeError or TypeError on arguments that make no sense; an error with a `syscall` when it cannot listen
+ */
 export async function run(argv: string[]): Promise<void> {
   const { values } = parseArgs({
     args: argv,
@@ -110,7 +113,10 @@ export async function run(argv: string[]): Promise<void> {
   }
   const { mode, faults, 'api-key': apiKey, 'admin-key': adminKey } = values;
   if (!isMode(mode)) throw new RangeError(`--mode is normal or worst, not ${JSON.stringify(mode)}`);
-  if (!isPreset(faults)) throw new RangeError(`no such fault preset: ${JSON.stringify(faults)}`);
+  if (!isPreset(faults)) {
+    const presets = Object.keys(FAULT_PRESETS).join(', ');
+    throw new RangeError(`--faults is one of ${presets}, not ${JSON.stringify(faults)}`);
+  }
   const usage = oneOf('usage', values.usage, USAGE_REPORTS);
   const limitNames = oneOf('limit-names', values['limit-names'], LIMIT_NAMES);
   const simulator = await startSimulator({

@@ -53,15 +53,15 @@ describe('the command line', () => {
   });
 
   it.each([
-    [['team'], "there is no command 'team'\n\nUsage: tollgate <command>"],
-    [['--port'], "there is no option '--port'\n\nUsage: tollgate <command>"],
-    [['journal'], "there is no command 'journal'\n\nUsage: tollgate <command>"],
-    [['journal', 'erase'], "there is no command 'journal erase'\n\nUsage: tollgate <command>"],
+    [['team'], "there is no command 'team': 'tollgate --help' lists what there is\n"],
+    [['--port'], "there is no option '--port': 'tollgate --help' lists what there is\n"],
+    [['journal'], "there is no command 'journal'\n\nUsage: tollgate journal replay FILE\n"],
+    [['journal', 'erase'], "there is no command 'journal erase'\n\nUsage: tollgate journal replay FILE\n"],
     [['toString'], "there is no command 'toString'"],
     [['serve', 'now'], 'serve takes no arguments, found now\n\nUsage: tollgate serve\n'],
     [['journal', 'replay'], 'journal replay takes FILE, found none\n\nUsage: tollgate journal replay FILE\n'],
-    [['serve', '--port', '1'], "serve: Unknown option '--port'"],
-  ])('%j is wrong, and the usage follows', (argv, text) => {
+    [['serve', '--port', '1'], "serve: Unknown option '--port'\n\nUsage: tollgate serve\n"],
+  ])('%j is wrong, and what would be right follows', (argv, text) => {
     expect(readLine(argv).kind).toBe('wrong');
     expect(textOf(argv)).toContain(text);
   });

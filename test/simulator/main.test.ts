@@ -29,6 +29,6 @@ it.each(['SIGINT', 'SIGTERM'] as const)(
 it('says what is wrong with an argument', async () => {
   await expect(run(['--mode', 'best'])).rejects.toThrow('--mode is normal or worst');
   await expect(run(['--port', 'http'])).rejects.toThrow('--port is a whole number');
-  await expect(run(['--faults', 'some'])).rejects.toThrow('no such fault preset');
+  await expect(run(['--faults', 'some'])).rejects.toThrow('--faults is one of none, mild, chaos, not "some"');
   await expect(run(['--prot', '1'])).rejects.toThrow('--prot');
 });
