@@ -47,9 +47,26 @@ it('the gateway is asked whether it can admit calls', () => {
 it('no port is open to the network, and no secret has a default', () => {
   const published = compose.match(/published:/g)!.length;
   expect(compose.match(/host_ip: 127\.0\.0\.1\n\s+published:/g)).toHaveLength(published);
-  const secrets = [...compose.matchAll(/[^$]\$\{([A-Z_]*(?:PASSWORD|KEY))(:\?|:-\})?/g)];
+  const secrets = [...compose.matchAll(/[^$]\$\{([A-Z_]*(?:PASSWORD|KEY))(:\?|:-\})?/g)].filter(
+    // A number.
+    ([, name]) => name !== 'TOLLGATE_SESSIONS_PER_KEY',
+  );
   const optional = secrets.filter(([, , rest]) => rest !== ':?').map(([, name, rest]) => `${name}${rest}`);
-  expect(new Set(optional)).toEqual(new Set(['OPENAI_ADMIN_KEY:-}']));
+  expect(new Set(optional)).toEqual(
+    new Set(['OPENAI_ADMIN_KEY:-}', 'TOLLGATE_ENCRYPTION_KEY:-}', 'TOLLGATE_SECRETS_KEY:-}']),
+  );
+});
+
+it('what .env says reaches the gateway: every setting but what the image sets or names a file', () => {
+  const [settings = ''] = read('.env.example').split('# The rest is used by docker-compose.yml only.');
+  const names = [...settings.matchAll(/^#?([A-Z][A-Z_]*)=/gm)].map(([, name]) => name!);
+  const own =
+    /^(?:HOST|PORT|PG_BIN|DATABASE_URL|TOLLGATE_(?:DATA_DIR|ARCHIVE_DIR|RUNTIME_ROLE|TLS_\w+|\w+_FILE))$/;
+  const expected = names.filter((name) => !own.test(name));
+  expect(expected.length).toBeGreaterThan(50);
+  expect(
+    expected.filter((name) => !new RegExp(` {6}${name}: \\$\\{${name}:[-?]`).test(services.get('gateway')!)),
+  ).toEqual([]);
 });
 
 it('Grafana finds its data where dashboards look for it', () => {
