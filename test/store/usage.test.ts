@@ -185,7 +185,7 @@ it('a digest names the key that cost most, though a thousand come before it', as
       { before: at(-7), from: at(0), to: at(7) },
     );
     expect(digest).toMatchObject({ cost: '10.00', calls: 1001, models: [{ name: 'm', cost: '10.00' }] });
-    expect(digest.keys[0]).toEqual({ name: 'ffffffff-0000-4000-8000-000000000000', cost: '9.00' });
+    expect(digest.keys[0]).toEqual({ name: 'ffffffff-0000-4000-8000-000000000000 (team-001)', cost: '9.00' });
   } finally {
     await sql`delete from usage_days where day = ${day}`;
   }
