@@ -5,7 +5,7 @@ import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import { usd } from '../domain/money.ts';
 import { type RateCards, textPriceOf } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
-import { batchSaving, cacheSaving, cheaperModel, type ModelUse } from '../domain/savings.ts';
+import { batchSaving, cacheSaving, cheaperModel, isCacheable, type ModelUse } from '../domain/savings.ts';
 import { parseTag } from '../domain/tags.ts';
 import { DAY_MS } from '../domain/window.ts';
 import { type LabelSums, sumLabels } from '../store/labels.ts';
@@ -202,12 +202,11 @@ function cachedInput(cards: RateCards, uses: ModelUse[], atMs: number, asked: st
   let input = 0;
   let cached = 0;
   const found = uses.map((use) => {
-    const saving = cacheSaving(cards, use, atMs);
-    if (saving !== null) {
+    if (isCacheable(cards, use.model, atMs)) {
       input += use.usage.input_tokens ?? 0;
       cached += use.usage.cached_input_tokens ?? 0;
     }
-    return { ...use, saving };
+    return { ...use, saving: cacheSaving(cards, use, atMs) };
   });
   return savingOf(found, {
     kind: 'cached_input',

@@ -81,6 +81,14 @@ export function batchSaving(
   return own === null || batch === null ? null : ofSpent(own - batch, spent, own);
 }
 
+/** Whether input of a model costs less where it comes from the cache. */
+export function isCacheable(cards: RateCards, model: string, atMs: number): boolean {
+  const million = { input_tokens: 1_000_000 };
+  const whole = costInTier(cards, model, 'default', million, atMs);
+  const cached = costInTier(cards, model, 'default', { ...million, cached_input_tokens: 1_000_000 }, atMs);
+  return whole !== null && cached !== null && cached < whole;
+}
+
 /**
  * What a use would cost less if all of its input came from the cache; null: the model has no price for that. What was written to the
  * cache stays.

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { usd } from '../../src/domain/money.ts';
 import { makePrice, RateCards, textLines } from '../../src/domain/price.ts';
-import { batchSaving, cacheSaving, cheaperModel, familyOf } from '../../src/domain/savings.ts';
+import { batchSaving, cacheSaving, cheaperModel, familyOf, isCacheable } from '../../src/domain/savings.ts';
 
 const price = (model: string, input: string, output: string, tier: 'default' | 'batch' = 'default') =>
   makePrice({
@@ -60,6 +60,7 @@ it('batches and the cache save by their prices, and nothing is said where there 
   expect(batchSaving(cards, use('gpt-5-mini'), 0)).toBeNull();
   expect(cacheSaving(cards, use('gpt-5'), 0)).toBe(usd('0.90'));
   expect(cacheSaving(cards, use('gpt-9'), 0)).toBeNull();
+  expect(['gpt-5', 'gpt-9'].map((model) => isCacheable(cards, model, 0))).toEqual([true, false]);
 });
 
 it('what cost half of the standard price saves half as much, and what cost nothing saves nothing', () => {
