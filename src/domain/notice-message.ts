@@ -24,7 +24,8 @@ interface Words {
   installation: string;
   team(name: string): string;
   about(type: About['type'], name: string, team: string | null): string;
-  warning(used: string, of: string, percent: number, source: 'limit' | 'grant'): string;
+  /** @param percent null: used up, though not to the last digit */
+  warning(used: string, of: string, percent: number | null, source: 'limit' | 'grant'): string;
   denied: string;
   ends(at: string, source: 'limit' | 'grant'): string;
   projection(day: string): string;
@@ -53,7 +54,8 @@ const WORDS: Record<Language, Words> = {
       const what = { department: 'Department', key: 'Key', user: 'End user', tag: 'Tag' }[type];
       return `${what} ${name}${team === null ? '' : ` of team ${team}`}`;
     },
-    warning: (used, of, percent, source) => `has used ${percent} % of its ${source}: ${used} of ${of}`,
+    warning: (used, of, percent, source) =>
+      `has used ${percent === null ? 'up' : `${percent} % of`} its ${source}: ${used} of ${of}`,
     denied: 'A call was denied, because it may have cost more than is left.',
     ends: (at, source) => (source === 'limit' ? `It resets at ${at}.` : `It expires at ${at}.`),
     projection: (day) => `will have run out of money on ${day}, if it goes on like this`,
@@ -81,8 +83,10 @@ const WORDS: Record<Language, Words> = {
       const what = { department: '部门', key: '密钥', user: '终端用户', tag: '标签' }[type];
       return `${team === null ? '' : `团队 ${team} 的`}${what} ${name}`;
     },
-    warning: (used, of, percent, source) =>
-      `已用去${source === 'limit' ? '限额' : '额度'}的 ${percent} %：${used}（共 ${of}）`,
+    warning: (used, of, percent, source) => {
+      const what = source === 'limit' ? '限额' : '额度';
+      return `${percent === null ? `已用完${what}` : `已用去${what}的 ${percent} %`}：${used}（共 ${of}）`;
+    },
     denied: '有一次调用被拒绝，因为其费用可能超过剩余金额。',
     ends: (at, source) => (source === 'limit' ? `将于 ${at} 重置。` : `将于 ${at} 到期。`),
     projection: (day) => `按当前速度，资金将于 ${day} 用完`,
@@ -147,11 +151,8 @@ function partsOf(facts: NoticeFacts, words: Words): Parts {
   switch (facts.kind) {
     case 'warning': {
       const { threshold, source, denied, endsAt } = facts;
-      const said = words.warning(
-        ...([amountIn(facts.meter, facts.settled), amountIn(facts.meter, facts.amount)] as const),
-        threshold,
-        source,
-      );
+      const [used, of] = amountsIn(facts.meter, facts.settled, facts.amount);
+      const said = words.warning(used, of, denied ? null : threshold, source);
       const end = endsAt === null ? [] : [words.ends(minuteOf(endsAt), source)];
       return { said, lines: [...(denied ? [words.denied] : []), ...end], tables: [] };
     }
@@ -193,20 +194,27 @@ function changeOf(before: bigint, now: bigint): string {
   return `${percent > 0n ? '+' : ''}${percent} %`;
 }
 
-function amountIn(meter: string, amount: string): string {
+/** Returns what is used, and of what: below a dollar cents would tell little. */
+function amountsIn(meter: string, used: string, of: string): [string, string] {
   const known = METERS.find((name) => name === meter);
-  return known === undefined || known === 'cost_usd' ? money(amount) : amountText(known, usd(amount));
+  if (known !== undefined && known !== 'cost_usd')
+    return [amountText(known, usd(used)), amountText(known, usd(of))];
+  const decimals = usd(of) < DOLLAR ? 4 : 2;
+  return [money(used, decimals), money(of, decimals)];
 }
 
-/** Dollars as people read them: cents, unless there would be none. */
-function money(amount: string): string {
+const DOLLAR = 10n ** 12n;
+
+/** Dollars as people read them: rounded to cents, or to more decimals where there are any. */
+function money(amount: string, decimals = 2): string {
   const exact = usd(amount);
   // What was corrected may be less than nothing.
-  if (exact < 0n) return `−${money(formatUsd(-exact)).replace('< ', '')}`;
-  const cents = (exact + 5_000_000_000n) / 10_000_000_000n;
-  if (exact !== 0n && cents === 0n) return '< $0.01';
-  const digits = String(cents).padStart(3, '0');
-  return `$${digits.slice(0, -2).replace(/\B(?=(\d{3})+$)/g, ',')}.${digits.slice(-2)}`;
+  if (exact < 0n) return `−${money(formatUsd(-exact), decimals).replace('< ', '')}`;
+  const unit = DOLLAR / 10n ** BigInt(decimals);
+  const units = (exact + unit / 2n) / unit;
+  if (exact !== 0n && units === 0n) return `< $${formatUsd(unit)}`;
+  const [whole = '', fraction = ''] = formatUsd(units * unit).split('.');
+  return `$${whole.replace(/\B(?=(\d{3})+$)/g, ',')}.${fraction}`;
 }
 
 function minuteOf(moment: string): string {

@@ -35,3 +35,29 @@ it('a digest says in text and in cells the same amounts, the others too, and why
   expect(html).toContain(`<a href="https://tollgate.example.com/console/notices"`);
   expect(html).toContain(why);
 });
+
+it.each([
+  [50, '10.25', '20', false, 'has used 50 % of its limit: $10.25 of $20.00'],
+  [80, '0.016254', '0.02', false, 'has used 80 % of its limit: $0.0163 of $0.02'],
+  [100, '0.0145', '0.02', true, 'has used up its limit: $0.0145 of $0.02'],
+  [100, '0.00001', '0.00002', true, 'has used up its limit: < $0.0001 of < $0.0001'],
+])(
+  'a warning at %i %% of small and large budgets, and of one that denied a call',
+  (threshold, settled, amount, denied, said) => {
+    const facts = {
+      ...({
+        kind: 'warning',
+        team: 'a',
+        source: 'limit',
+        sourceId: 'x',
+        meter: 'cost_usd',
+        endsAt: null,
+      } as const),
+      ...{ threshold, settled, amount, denied },
+    };
+    expect(messageOf(facts, 'en', null).subject).toBe(`Team a ${said}`);
+    expect(messageOf(facts, 'zh', null).subject).toContain(
+      denied ? '已用完限额' : `已用去限额的 ${threshold} %`,
+    );
+  },
+);
