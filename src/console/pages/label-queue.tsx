@@ -34,7 +34,7 @@ export function LabelQueue() {
   const pages = usePages<Event>(
     '/events',
     {
-      ...{ order: 'desc', outcome: 'settled', labelled: query.get('labelled') ?? 'false' },
+      ...{ order: 'desc', outcome: 'settled', labelled: query.get('labelled') ?? 'wanted' },
       ...{ team_id: query.get('team_id'), model: query.get('model'), tag: query.get('tag') },
     },
     PAGE,
