@@ -65,7 +65,7 @@ export function adminPages(now: Date, team = seededTeamId(1)): AdminPage[] {
     'models: 30 days of a tag': `/models/report?tag=project%3Dproject-007&${since(30)}`,
     'labels: newest': '/labels?limit=50',
     'labels: by model': `/labels/report?${since(30)}`,
-    'labels: calls to check': '/events?order=desc&limit=20&outcome=settled&labelled=false',
+    'labels: calls to check': '/events?order=desc&limit=20&outcome=settled&labelled=wanted',
     'people: list': '/people?limit=50',
     'sessions: list': '/sessions?limit=50',
     'prices: all': '/prices?limit=1000&include_deleted=true',
