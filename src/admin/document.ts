@@ -8,9 +8,11 @@ import {
   Balance,
   ErrorBody,
   Event,
+  Events,
   Label,
   NewLabel,
   NewSession,
+  SelfServiceCallsQuery,
   SelfServiceUsageQuery,
   Session,
   Usage,
@@ -82,6 +84,13 @@ function describeSelfService({ openAPIRegistry: registry }: OpenAPIHono): void {
     summary: 'Sum the usage of the calling key alone',
     request: { query: SelfServiceUsageQuery },
     responses: { 200: { description: 'Done', content: json(Usage) }, default: failed },
+  });
+  registry.registerPath({
+    ...common,
+    path: '/v1/tollgate/calls',
+    summary: 'List the calls of the calling key, newest first',
+    request: { query: SelfServiceCallsQuery },
+    responses: { 200: { description: 'Done', content: json(Events) }, default: failed },
   });
   registry.registerPath({
     ...common,

@@ -3,7 +3,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { z } from 'zod';
 import { sourceIdOf } from '../domain/counter.ts';
-import { isApiError } from '../domain/errors.ts';
+import { type ApiError, isApiError } from '../domain/errors.ts';
 import { asId, type TeamId } from '../domain/ids.ts';
 import { usd } from '../domain/money.ts';
 import { formatUsd } from '../domain/quantities.ts';
@@ -39,18 +39,8 @@ export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       response: Events,
     },
     async ({ query, teams, caller }) => {
-      const after = parseCursor(query.after);
-      if (isApiError(after)) return after;
       await settleNow();
-      const { limit } = query;
-      const { rows, searchedTo } = await listEvents(database, {
-        ...selectionOf(query, teams, caller),
-        after,
-        limit: limit + 1,
-      });
-      const shown = rows.slice(0, limit);
-      const last = rows.length > limit ? (shown.at(-1) ?? null) : searchedTo;
-      return { data: await toEvents(database, shown), next: last && formatCursor(last.createdAt, last.id) };
+      return pageOfEvents(database, query, selectionOf(query, teams, caller));
     },
   );
   route(
@@ -67,6 +57,20 @@ export function eventRoutes(app: OpenAPIHono, { database, settleNow }: AdminOpti
       return event && toWholeEvent(database, event);
     },
   );
+}
+
+/** Returns a page of events with the cursor of the next; an error for a cursor that is none. */
+export async function pageOfEvents(
+  database: Database,
+  { after: cursor, limit }: { after?: string | undefined; limit: number },
+  selection: Omit<EventPage, 'after' | 'limit'>,
+): Promise<z.input<typeof Events> | ApiError> {
+  const after = parseCursor(cursor);
+  if (isApiError(after)) return after;
+  const { rows, searchedTo } = await listEvents(database, { ...selection, after, limit: limit + 1 });
+  const shown = rows.slice(0, limit);
+  const last = rows.length > limit ? (shown.at(-1) ?? null) : searchedTo;
+  return { data: await toEvents(database, shown), next: last && formatCursor(last.createdAt, last.id) };
 }
 
 /** Returns which events a query selects, apart from the page. */

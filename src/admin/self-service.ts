@@ -1,5 +1,5 @@
 /**
- * Self-service, under `/v1/tollgate`: what is left for the calling key, what it has used, and what one of its calls cost.
+ * Self-service, under `/v1/tollgate`: what is left for the calling key, what it has used, and what its calls cost.
  * And it may label its team's calls: right or wrong. Never forwarded, never metered. Invariants: it shows the team's budgets,
  * because they bound the key too, and the limits, usage and calls of no other key; a key makes so many requests a minute.
  */
@@ -18,10 +18,11 @@ import { findEvent } from '../store/events.ts';
 import { findKeyRow } from '../store/keys.ts';
 import { senderOf } from './access.ts';
 import { balanceOf } from './balance.ts';
-import { NewLabel, SelfServiceUsageQuery } from './contract.ts';
-import { toEvents } from './events.ts';
+import { NewLabel, SelfServiceCallsQuery, SelfServiceUsageQuery } from './contract.ts';
+import { pageOfEvents, toEvents } from './events.ts';
 import { giveLabel } from './labels.ts';
 import type { AdminOptions } from './options.ts';
+import { dateOf } from './page.ts';
 import { reportRangeOf } from './report-range.ts';
 import { errorResponse, parseQuery, readBody } from './route.ts';
 import { sumUsage } from './usage.ts';
@@ -83,6 +84,16 @@ export function createSelfService(options: SelfServiceOptions): OpenAPIHono {
     if (isApiError(range)) return range;
     await settleNow();
     return sumUsage(database, range, { groupBy: query.data.group_by, teamIds: [teamId], keyId });
+  });
+  get('/calls', async ({ teamId, keyId }, context) => {
+    const query = parseQuery(context, SelfServiceCallsQuery);
+    if (isApiError(query)) return query;
+    const { from, to, ...page } = query.data;
+    await settleNow();
+    return pageOfEvents(database, page, {
+      ...{ teamIds: [teamId], filter: { keyId }, order: 'desc' },
+      ...{ from: dateOf(from ?? null), to: dateOf(to ?? null) },
+    });
   });
   get('/calls/:id', async ({ keyId }, context) => {
     const id = z.uuid().safeParse(context.req.param('id'));

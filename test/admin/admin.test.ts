@@ -124,6 +124,7 @@ test('openapi.json describes every route with the schemas that check it', async 
     '/console/session',
     '/v1/tollgate/balance',
     '/v1/tollgate/usage',
+    '/v1/tollgate/calls',
     '/v1/tollgate/calls/{id}',
     '/v1/tollgate/labels',
   );

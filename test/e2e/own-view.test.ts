@@ -105,6 +105,14 @@ describe('self-service of a key', () => {
     expect(body).toMatchObject({ id, key_id: keyId, stream: true, outcome: 'settled' });
     const line = stack.simulator.invoice().lines.find(({ client_request_id }) => client_request_id === id)!;
     expect(usd(body.cost_usd)).toBe(BigInt(line.cost_pico_usd));
+    await (await stack.post(key, '/chat/completions', hello)).text();
+    await (await stack.post(other.key, '/chat/completions', hello)).text();
+    const list = async (query: string) => (await own(key, `/calls?${query}`)).body;
+    const { data, next } = await list('limit=1');
+    expect(data).toMatchObject([{ key_id: keyId, stream: false }]);
+    expect(await list(`limit=1&after=${next}`)).toMatchObject({ data: [{ id, cost_usd: body.cost_usd }] });
+    expect((await list('')).data).toHaveLength(2);
+    expect(await own(key, '/calls?key_id=x')).toMatchObject({ status: 400 });
     for (const [who, path] of [
       [other.key, `/calls/${id}`],
       [key, '/calls/no-id'],

@@ -46,6 +46,8 @@ const filters = {
   order: z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' }),
 };
 export const EventsQuery = pageQuery.extend(filters);
+/** Query of self-service: the calls of the calling key, newest first. */
+export const SelfServiceCallsQuery = pageQuery.extend({ from: filters.from, to: filters.to });
 export const EventsCsvQuery = z.strictObject(filters);
 
 const eventFields = {
