@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { bucketsOf, heights, type Point, stackOf } from '../../src/console/parts/stack.ts';
 
 const DAY_MS = 86_400_000;
@@ -88,6 +88,35 @@ it.each(['15m', 'hour', 'day', 'month'] as const)(
     expect(bucketsOf(step, 24, buckets.at(-1)!)).toEqual(buckets);
   },
 );
+
+it.each([
+  ['Europe/Berlin', '2027-10-31T01:30:00Z', ['2027-10-30T23', '2027-10-31T00', '2027-10-31T01']],
+  ['Europe/Berlin', '2027-03-28T01:30:00Z', ['2027-03-27T23', '2027-03-28T00', '2027-03-28T01']],
+  ['America/New_York', '2026-11-01T06:30:00Z', ['2026-11-01T04', '2026-11-01T05', '2026-11-01T06']],
+])('has each hour once where the clock of %s changes, at %s', (zone, now, hours) => {
+  vi.stubEnv('TZ', zone);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const buckets = bucketsOf('hour', 3, Date.parse(now));
+  expect(buckets.map((ms) => new Date(ms).toISOString())).toEqual(hours.map((hour) => `${hour}:00:00.000Z`));
+});
+
+it('has a day whose midnight comes twice, whichever of them the database names', () => {
+  vi.stubEnv('TZ', 'America/Havana');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const days = bucketsOf('day', 2, Date.parse('2026-11-01T12:00:00Z'));
+  for (const at of ['2026-11-01T04:00:00Z', '2026-11-01T05:00:00Z'])
+    expect(stackOf([{ at, series: 'atelier', usd: '1' }], days, 1, 'others').totals).toEqual([
+      '0.00',
+      '1.00',
+    ]);
+});
+
+it('begins hours where the clock does', () => {
+  vi.stubEnv('TZ', 'Asia/Kolkata');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const buckets = bucketsOf('hour', 2, Date.parse('2026-06-15T12:34:56Z'));
+  expect(buckets.map((ms) => new Date(ms).toISOString().slice(11, 16))).toEqual(['11:30', '12:30']);
+});
 
 it('begins months and days at their midnight', () => {
   const months = bucketsOf('month', 12, Date.parse('2026-03-31T10:00:00Z'));

@@ -45,7 +45,8 @@ export function stackOf(
   for (const { at, series, id = series, usd } of points) {
     const key = series === null ? null : id;
     const { name, amounts } = bySeries.get(key) ?? { name: series ?? otherName, amounts: new Map() };
-    const ms = Date.parse(at);
+    // The one in which it lies: of a midnight that a clock shows twice, browser and database may take another.
+    const ms = startsMs.findLast((startMs) => startMs <= Date.parse(at)) ?? Number.NEGATIVE_INFINITY;
     amounts.set(ms, [...(amounts.get(ms) ?? []), usd]);
     bySeries.set(key, { name, amounts });
   }
@@ -105,15 +106,16 @@ const QUARTER_MS = 900_000;
 function floorOf(step: Step, ms: number): number {
   if (step === '15m') return Math.floor(ms / QUARTER_MS) * QUARTER_MS;
   const date = new Date(ms);
-  date.setMinutes(0, 0, 0);
-  if (step !== 'hour') date.setHours(0);
+  // Setting the minutes to 0 would lead into the first of two hours that a clock shows alike when it goes back.
+  if (step === 'hour') return ms - ((ms - date.getTimezoneOffset() * 60_000) % (4 * QUARTER_MS));
+  date.setHours(0, 0, 0, 0);
   if (step === 'month') date.setDate(1);
   return date.getTime();
 }
 
 function previousOf(step: Step, ms: number): number {
   if (step === '15m') return ms - QUARTER_MS;
-  if (step === 'hour') return ms - 4 * QUARTER_MS;
+  if (step === 'hour') return floorOf(step, ms - 1);
   const date = new Date(ms);
   if (step === 'day') date.setDate(date.getDate() - 1);
   else date.setMonth(date.getMonth() - 1);
