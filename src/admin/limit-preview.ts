@@ -14,7 +14,7 @@ import { findKeyRow } from '../store/keys.ts';
 import { readHistory } from '../store/limit-preview.ts';
 import { findTeam } from '../store/teams.ts';
 import { LimitPreview, NewLimit } from './contract.ts';
-import { limitOwner, limitProblem, subjectOfBody, toWindow } from './limits.ts';
+import { isOfEach, limitOwner, limitProblem, subjectOfBody, toWindow } from './limits.ts';
 import type { AdminOptions } from './options.ts';
 import { route } from './route.ts';
 
@@ -54,9 +54,9 @@ export function limitPreviewRoute(app: OpenAPIHono, { database, settleNow }: Adm
 }
 
 async function limitOfBody(database: Database, body: z.output<typeof NewLimit>): Promise<Limit | ApiError> {
-  const problem = limitProblem(body);
-  if (problem) return problem;
   const { subject, teamId } = subjectOfBody(body);
+  const problem = limitProblem(body, isOfEach(subject));
+  if (problem) return problem;
   const owner = await ownerOf(database, subject, teamId);
   if (isApiError(owner)) return owner;
   return {

@@ -158,7 +158,7 @@ export async function limitOwner(
 }
 
 /** Whether a limit has no single counter in a window: it counts end users, or each of many. */
-function isOfEach(subject: Subject): boolean {
+export function isOfEach(subject: Subject): boolean {
   return subject.type === 'user' || countsApart(subject);
 }
 
@@ -174,7 +174,7 @@ export function limitProblem(
     on_exhausted,
     carry_over,
   }: Omit<z.output<typeof NewLimit>, 'subject' | 'name'>,
-  ofEach = false,
+  ofEach: boolean,
 ): ApiError | null {
   const { type } = window;
   if (type === 'rolling' && meter === 'cost_usd') {

@@ -151,15 +151,15 @@ export function reachFor(authority: Authority, { permission, where }: Need): Rea
 }
 
 /** Returns the error for what belongs to a team that is out of reach. `param`: the field that named it. */
-export function outOfReach({ permission }: Need, param?: string): ApiError {
-  return lacking(permission, 'this belongs to no team that your role holds for', false, param);
+export function outOfReach({ permission }: Need): ApiError {
+  return lacking(permission, 'this belongs to no team that your role holds for');
 }
 
-function lacking(permission: Permission, why: string, ofAll = false, param?: string): ApiError {
+function lacking(permission: Permission, why: string, ofAll = false): ApiError {
   const roles = rolesWith(permission).join(', ').replaceAll('_', ' ');
   const where = ofAll ? 'for the whole organisation' : 'for its team';
   const message = `${why}: it needs one of the roles ${roles} ${where}, or the admin key`;
-  return apiError('not_allowed', message, param === undefined ? {} : { param });
+  return apiError('not_allowed', message);
 }
 
 /** Returns what the OpenAPI document says of an operation. */

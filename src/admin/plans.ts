@@ -57,7 +57,7 @@ type PlanLimitBody = z.output<typeof NewPlan>['limits'][number];
 /** Returns the first limit's problem, with its place in the plan. */
 function limitsProblem(limits: readonly PlanLimitBody[]): ApiError | null {
   for (const [index, limit] of limits.entries()) {
-    const problem = limitProblem(limit);
+    const problem = limitProblem(limit, false);
     if (!problem) continue;
     const path = `limits[${index}].`;
     return apiError(problem.code, path + problem.message, { param: path + (problem.param ?? '') });

@@ -83,6 +83,7 @@ test('the preview creates nothing, and an invalid limit ends in an error', async
     [{ subject: { ...noSuch, type: 'key' } }, 404, 'subject.id'],
     [{ window: { type: 'rolling', seconds: 60 } }, 400, 'window.type'],
     [{ meter: 'tokens', amount: '1.5' }, 400, 'amount'],
+    [{ subject: { type: 'user', id: null }, carry_over: { max_percent: 50 } }, 400, 'carry_over'],
     [{ amount: 5 }, 400, 'amount'],
   ] as const) {
     const rule = { subject: { type: 'team', id: team.id }, meter: 'cost_usd', amount: '1', window: day };
