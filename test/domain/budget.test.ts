@@ -14,7 +14,7 @@ import { asId } from '../../src/domain/ids.ts';
 import { type Grant, type Limit, ORGANIZATION_ID } from '../../src/domain/limit.ts';
 import { UNIT } from '../../src/domain/quantities.ts';
 import { bucketMs, bucketRange, oldestBucketMs } from '../../src/domain/window.ts';
-import { accountOf } from '../support/accounts.ts';
+import { accountOf, grantOf, limitOf } from '../support/accounts.ts';
 import { counterSpec } from '../support/catalog.ts';
 
 const DAY_MS = 86_400_000;
@@ -22,33 +22,15 @@ const NOON = Date.UTC(2026, 10, 20, 12);
 const MIDNIGHT = Date.UTC(2026, 10, 20);
 const sum = (parts: readonly bigint[]) => parts.reduce((total, part) => total + part, 0n);
 
-const grant = (id: string, startsAtMs: number, expiresAtMs: number | null): Grant => ({
-  id: asId(id),
-  teamId: asId('team'),
-  amount: 100n,
-  startsAtMs,
-  expiresAtMs,
-  maxUnknown: null,
-  name: null,
-});
+const grant = (id: string, startsAtMs: number, expiresAtMs: number | null): Grant =>
+  grantOf(id, '0', { amount: 100n, startsAtMs, expiresAtMs });
 
-const limit = (changes: Partial<Limit> = {}): Limit => ({
-  id: asId('limit'),
-  teamId: asId('team'),
-  subject: { type: 'team', id: asId('team') },
-  models: null,
-  meter: 'cost_usd',
-  amount: 100n,
-  window: { type: 'calendar', unit: 'day', timeZone: 'UTC' },
-  enforcement: 'strict',
-  maxHold: null,
-  maxUnknown: null,
-  name: null,
-  onExhausted: null,
-  resetAtMs: null,
-  raises: [],
-  ...changes,
-});
+const limit = (changes: Partial<Limit> = {}): Limit =>
+  limitOf('limit', '0', {
+    amount: 100n,
+    window: { type: 'calendar', unit: 'day', timeZone: 'UTC' },
+    ...changes,
+  });
 
 const ANYBODY = { type: 'user' as const, id: null };
 const KIND = { model: 'gpt-4o', endUser: null };

@@ -8,24 +8,11 @@ import {
 } from '../../src/domain/estimate.ts';
 import { usd } from '../../src/domain/money.ts';
 import { openEndedClaim, unshortened } from '../../src/domain/open-ended.ts';
+import { openEstimate } from '../support/estimates.ts';
 
 /** $1 a 1,000 output tokens, after an input of one cent. */
 function open(maxOutputTokens: number | null): Estimate {
-  return {
-    hosted: null,
-    priceId: 'p',
-    inputTokens: 10,
-    choices: 1,
-    extraOutputTokens: 0,
-    openEnded: true,
-    outputTokensPerChoice: null,
-    wholeAnswerTokens: null,
-    maxOutputTokens,
-    outputCeiling: null,
-    upstreamMs: null,
-    billing: { fixed: 10 ** 10, perOutputToken: 10 ** 9, denominator: 1, exact: null },
-    otherBillings: [],
-  };
+  return openEstimate({ inputTokens: 10, inputCost: usd('0.01'), perToken: usd('0.001'), maxOutputTokens });
 }
 
 /** The output tokens of a call with one budget of money. */
