@@ -180,10 +180,11 @@ class Relay implements UpstreamHandler, Turn {
     if (place !== null && isPlain) {
       const { choices } = estimate;
       const isCounted = descriptor.usage !== null && place.media === undefined;
-      const counting = isCounted ? { counter: new OutputCounter(place, this.#deps.profile.text) } : null;
       this.#meter = new StreamMeter(place, {
-        ...{ stripUsage: !includeUsage, choices, outputTokensMost: this.#reserved.outputTokensSent },
-        ...counting,
+        stripUsage: !includeUsage,
+        choices,
+        counter: isCounted ? new OutputCounter(place, this.#deps.profile.text) : null,
+        outputTokensMost: this.#reserved.outputTokensSent,
       });
       if (audioType !== null)
         this.#headers = { ...headers, 'content-type': audioType, 'content-length': undefined };

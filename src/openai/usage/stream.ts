@@ -52,8 +52,8 @@ export interface StreamMeterOptions {
   stripUsage: boolean;
   /** How many choices the stream carries side by side. */
   choices: number;
-  /** Counts the output meanwhile; missing: nothing does. */
-  counter?: OutputCounter;
+  /** Counts the output meanwhile; missing or null: nothing does. */
+  counter?: OutputCounter | null;
   /** Output tokens that may be written; what comes behind the event that goes beyond does not pass. Missing: any number. */
   outputTokensMost?: number;
 }
