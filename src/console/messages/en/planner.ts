@@ -11,7 +11,6 @@ export const planner = {
     } as Record<string, string>,
     submit: 'Estimate',
     result: 'Estimate',
-    chart: 'Chart',
     empty: 'No estimate yet',
     emptyText: 'Fill in the form and choose “Estimate”.',
     fields: {

@@ -8,7 +8,6 @@ export const planner: Pick<Messages, 'planner'> = {
     kinds: { usage: '用量', fine_tune: '微调', batch: '批处理', pretrain: '预训练' },
     submit: '预估',
     result: '预估结果',
-    chart: '图表',
     empty: '还没有预估',
     emptyText: '填写表单，然后点“预估”。',
     fields: {
