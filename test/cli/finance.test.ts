@@ -2,9 +2,12 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTestCli, type TestCli } from './support.ts';
 
+/** In the month of the page: its moments lie where it says that they do. */
+const NOW = '2026-11-28T12:00:00Z';
+
 let cli: TestCli;
 beforeAll(async () => {
-  cli = await createTestCli();
+  cli = await createTestCli(NOW);
 });
 afterAll(() => cli.close());
 

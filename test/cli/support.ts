@@ -25,8 +25,9 @@ export interface TestCli {
   close(): Promise<void>;
 }
 
-export async function createTestCli(): Promise<TestCli> {
-  const admin = await createTestAdmin();
+/** @param now stops the API's clock and Postgres's at this moment */
+export async function createTestCli(now?: string): Promise<TestCli> {
+  const admin = await createTestAdmin(now);
   const home = await mkdtemp(join(tmpdir(), 'tollgate-cli-'));
   const { server, port } = await new Promise<{ server: ReturnType<typeof serve>; port: number }>(
     (resolve) => {
