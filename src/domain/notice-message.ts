@@ -35,7 +35,7 @@ interface Words {
   calls: string;
   digest(kind: DigestFacts['kind'], cost: string, from: string, to: string): string;
   before(cost: string, change: string): string;
-  count(calls: string): string;
+  count(calls: number): string;
   days: string;
   teams: string;
   models: string;
@@ -67,8 +67,8 @@ const WORDS: Record<Language, Words> = {
     digest: (kind, cost, from, to) =>
       `spent ${cost} in the ${kind === 'weekly' ? 'week' : 'month'} from ${from} to ${to}`,
     before: (cost, change) => `Before: ${cost} (${change}).`,
-    count: (calls) => `${calls} calls.`,
-    days: 'By day',
+    count: (calls) => (calls === 1 ? '1 call.' : `${grouped(String(calls))} calls.`),
+    days: 'By day (UTC)',
     teams: 'By team',
     models: 'By model',
     keys: 'By key',
@@ -98,8 +98,8 @@ const WORDS: Record<Language, Words> = {
     digest: (kind, cost, from, to) =>
       `${kind === 'weekly' ? '上周' : '上月'}（${from} 至 ${to}）花费 ${cost}`,
     before: (cost, change) => `上期：${cost}（${change}）。`,
-    count: (calls) => `${calls} 次调用。`,
-    days: '按日',
+    count: (calls) => `${grouped(String(calls))} 次调用。`,
+    days: '按日（UTC）',
     teams: '按团队',
     models: '按模型',
     keys: '按密钥',
@@ -182,7 +182,7 @@ function digestParts(facts: DigestFacts, words: Words): Parts {
   ];
   return {
     said: words.digest(kind, money(cost), facts.from.slice(0, 10), last),
-    lines: [words.before(money(before), changeOf(usd(before), usd(cost))), words.count(String(calls))],
+    lines: [words.before(money(before), changeOf(usd(before), usd(cost))), words.count(calls)],
     tables: tables.filter(({ rows }) => rows.length > 0),
   };
 }
@@ -214,7 +214,12 @@ function money(amount: string, decimals = 2): string {
   const units = (exact + unit / 2n) / unit;
   if (exact !== 0n && units === 0n) return `< $${formatUsd(unit)}`;
   const [whole = '', fraction = ''] = formatUsd(units * unit).split('.');
-  return `$${whole.replace(/\B(?=(\d{3})+$)/g, ',')}.${fraction}`;
+  return `$${grouped(whole)}.${fraction}`;
+}
+
+/** Digits in threes. */
+function grouped(whole: string): string {
+  return whole.replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 function minuteOf(moment: string): string {

@@ -31,6 +31,12 @@ it('a digest says in text and in cells the same amounts, the others too, and why
   const ofPage = [...html.matchAll(/<td align="right"[^>]*>([^<]*)</g)].map(([, cell]) => cell);
   expect(ofPage.map((cell) => cell?.replace('&lt;', '<'))).toEqual(amounts);
   expect(lines).toContain('  All others  $567.89');
+  expect(lines).toContain('By day (UTC):');
+  for (const [calls, said] of [
+    [1, '1 call.'],
+    [1234567, '1,234,567 calls.'],
+  ] as const)
+    expect(messageOf({ ...digest, calls }, 'en', null).lines).toContain(said);
   expect(html).toContain('>All others<');
   expect(html).toContain(`<a href="https://tollgate.example.com/console/notices"`);
   expect(html).toContain(why);
