@@ -4,6 +4,7 @@ import { type Api, itemSchema, resolved, type Schema } from './document.ts';
 /** What of a wide row is worth a terminal's width; `--columns` shows others, `--json` all. */
 const PREFERRED: Record<string, readonly string[]> = {
   audit: ['created_at', 'actor', 'action', 'resource', 'resource_id', 'team_id'],
+  differences: ['kind', 'amount_usd', 'corrected_usd', 'calls', 'posted', 'id'],
   events: [
     'created_at',
     'team_name',

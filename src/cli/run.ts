@@ -185,7 +185,10 @@ async function print(
     world.stdout(`${JSON.stringify({ data: found.rows, next: found.next, ...found.beside }, null, 2)}\n`);
     return 0;
   }
-  world.stdout(tableOf(found.rows, verb === 'list' ? noun : verb, flags.columns, api, reply));
+  // Of one day each difference is shown, by the id that posts it.
+  const isDay = noun === 'reconciliation' && query.day !== undefined && found.rows.length > 0;
+  if (isDay) world.stdout(found.rows.map((row) => linesOf(row, api, null)).join('\n'));
+  else world.stdout(tableOf(found.rows, verb === 'list' ? noun : verb, flags.columns, api, reply));
   // Why there are none may stand beside them: a range, or that nothing is compared.
   if (found.rows.length === 0 && Object.keys(found.beside).length > 0)
     world.stdout(`\n${linesOf(found.beside, api, null)}`);
