@@ -64,13 +64,15 @@ export function hashKey(key: string): string {
   return hash('sha256', key, 'hex');
 }
 
-const UNKNOWN_KEY = 'This API key is not known.';
+const UNKNOWN_KEY =
+  'This API key is not known here: send a virtual key of this Tollgate (tg-…); an administrator makes one.';
 
 /** Returns why this key may not be used now, in words for its holder; null: it may be used. */
 function keyProblem(record: KeyRecord | null, nowMs: number): string | null {
   if (record === null) return UNKNOWN_KEY;
-  if (record.revoked) return 'This API key was revoked.';
-  if (record.expiresAtMs !== null && record.expiresAtMs <= nowMs) return 'This API key has expired.';
+  if (record.revoked) return 'This API key was revoked: ask an administrator for another one.';
+  if (record.expiresAtMs !== null && record.expiresAtMs <= nowMs)
+    return 'This API key has expired: ask an administrator for another one.';
   return null;
 }
 

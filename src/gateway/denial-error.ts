@@ -145,12 +145,14 @@ function insufficient(
   const unit = meter === 'cost_usd' ? 'usd' : meter;
   const write = meter === 'cost_usd' ? formatUsd : plain;
   const endsAtMs = counter === null || counter.source === 'grant' ? null : counter.endsAtMs;
-  return apiError('insufficient_quota', `${why}${text}`, {
+  const resetsAt = endsAtMs === null ? null : new Date(endsAtMs).toISOString();
+  const more = ` An administrator can give more${resetsAt === null ? '' : `; it resets at ${resetsAt}`}.`;
+  return apiError('insufficient_quota', `${why}${text || (counter === null ? '' : more)}`, {
     details: {
       ...nameOf(counter),
       [`remaining_${unit}`]: write(left),
       [`needed_${unit}`]: write(needed),
-      resets_at: endsAtMs === null ? null : new Date(endsAtMs).toISOString(),
+      resets_at: resetsAt,
       ...details,
     },
   });
@@ -159,8 +161,10 @@ function insufficient(
 /** What would pass where so much is left: a shorter answer, or less of a job. The text begins with a space, or is empty. */
 function fitting(meter: Meter, left: bigint, estimate: Estimate, wouldFit: WouldFit) {
   if (wouldFit === null) {
-    const details = { affordable_output_tokens: outputTokensWithin(meter, estimate, left) };
-    return { text: shorter(meter, left, estimate), details };
+    const tokens = outputTokensWithin(meter, estimate, left);
+    const isUseful = tokens !== null && tokens >= SMALLEST_USEFUL_OUTPUT_TOKENS;
+    const fits = isUseful ? ` With at most ${tokens} output tokens it would fit.` : '';
+    return { text: shorter(meter, left, estimate) || fits, details: { affordable_output_tokens: tokens } };
   }
   const { text, details } = wouldFit(meter === 'cost_usd' ? left : 0n);
   return { text: ` ${text}`, details };

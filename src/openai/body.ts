@@ -393,7 +393,7 @@ export function readServiceTier(fields: Fields): Operation['serviceTier'] {
   }
   if (typeof tier !== 'string') fields.invalid('service_tier', "'service_tier' must be a string.");
   else {
-    const message = `The service tier ${JSON.stringify(tier.slice(0, 64))} has no known price.`;
+    const message = `The service tier ${JSON.stringify(tier.slice(0, 64))} has no known price: leave it out, or have one added.`;
     fields.error ??= apiError('unknown_price', message, { param: 'service_tier' });
   }
   return null;
