@@ -7,9 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { usd } from '../../src/domain/money.ts';
 import { remoteCommands } from '../../src/main/command-line.ts';
-import { writeReconciliation } from '../../src/store/reconciliation.ts';
 import { ADMIN_KEY } from '../admin/support.ts';
 import { createTestCli, type TestCli } from './support.ts';
 
@@ -108,42 +106,6 @@ describe('resources', () => {
     const { stdout } = await cli.run(['reconciliation']);
     expect(stdout).toMatch(/^none\n\nsetup .*"is_on":false/);
     expect(await cli.json(['reconciliation'])).toMatchObject({ data: [], setup: { is_on: false } });
-  });
-
-  it('shows each difference of a day, by the id that posts it', async () => {
-    const difference = {
-      id: 'price_changed/gpt-5-mini/default/gpt-5-mini, output/-',
-      kind: 'price_changed' as const,
-      with: [],
-      model: 'gpt-5-mini',
-      tier: 'default' as const,
-      lineItem: 'gpt-5-mini, output',
-      apiKeyId: null,
-      quantity: 1000,
-      amount: usd('0.5'),
-      corrected: 0n,
-      calls: 3,
-    };
-    await writeReconciliation(
-      cli.admin.database,
-      {
-        day: '2026-01-01',
-        upstream: null,
-        ownKeys: null,
-        isFinal: true,
-        at: new Date('2026-01-04T00:00:00Z'),
-      },
-      {
-        billed: usd('1.5'),
-        charged: usd('1'),
-        corrected: 0n,
-        unexplained: 0n,
-        differences: [difference],
-      },
-    );
-    const { stdout } = await cli.run(['reconciliation', '--day', '2026-01-01']);
-    expect(stdout).toMatch(/^billed_usd +1\.50$/m);
-    expect(stdout).toMatch(/^price_changed +0\.50 +0\.00 +3 +price_changed\/gpt-5-mini\/default/m);
   });
 
   it('shows what is left of grants and limits', async () => {

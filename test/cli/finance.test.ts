@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { usd } from '../../src/domain/money.ts';
+import { writeReconciliation } from '../../src/store/reconciliation.ts';
 import { createTestCli, type TestCli } from './support.ts';
 
 /** In the month of the page: its moments lie where it says that they do. */
@@ -49,4 +51,40 @@ it('the lines of the page for finance work in their order', async () => {
     const ran = await cli.run(at < 0 ? words : words.toSpliced(at, 2));
     expect([words.join(' '), ran.code, ran.code === 0 ? '' : ran.stderr]).toEqual([words.join(' '), 0, '']);
   }
+});
+
+it('shows each difference of a day, by the id that posts it', async () => {
+  const difference = {
+    id: 'price_changed/gpt-5-mini/default/gpt-5-mini, output/-',
+    kind: 'price_changed' as const,
+    with: [],
+    model: 'gpt-5-mini',
+    tier: 'default' as const,
+    lineItem: 'gpt-5-mini, output',
+    apiKeyId: null,
+    quantity: 1000,
+    amount: usd('0.5'),
+    corrected: 0n,
+    calls: 3,
+  };
+  await writeReconciliation(
+    cli.admin.database,
+    {
+      day: '2026-01-01',
+      upstream: null,
+      ownKeys: null,
+      isFinal: true,
+      at: new Date('2026-01-04T00:00:00Z'),
+    },
+    {
+      billed: usd('1.5'),
+      charged: usd('1'),
+      corrected: 0n,
+      unexplained: 0n,
+      differences: [difference],
+    },
+  );
+  const { stdout } = await cli.run(['reconciliation', '--day', '2026-01-01']);
+  expect(stdout).toMatch(/^billed_usd +1\.50$/m);
+  expect(stdout).toMatch(/^price_changed +0\.50 +0\.00 +3 +price_changed\/gpt-5-mini\/default/m);
 });
