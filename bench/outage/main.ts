@@ -26,12 +26,35 @@ interface Row {
   ended: string;
 }
 
-const { values } = parseArgs({
-  options: {
-    clients: { type: 'string', default: join(tmpdir(), 'tollgate-clients') },
-    only: { type: 'string', default: '' },
-  },
-});
+const HELP = `Usage: npm run outage -- [options]
+
+Real clients, with their default retries, against an upstream that fails, through Tollgate; prints what each prompt was charged.
+
+  --clients FOLDER  where 'npm run test:clients' installed them (${join(tmpdir(), 'tollgate-clients')})
+  --only TEXT       clients with this in their name (all)
+  --help
+`;
+
+const values = readArguments();
+
+/** Ends the process where help is asked for, or the line is wrong. */
+function readArguments(): { clients: string; only: string } {
+  try {
+    const { values: read } = parseArgs({
+      options: {
+        clients: { type: 'string', default: join(tmpdir(), 'tollgate-clients') },
+        only: { type: 'string', default: '' },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    if (!read.help) return read;
+    process.stdout.write(HELP);
+    process.exit();
+  } catch (error) {
+    process.stderr.write(`outage: ${(error as Error).message}\n\n${HELP}`);
+    process.exit(1);
+  }
+}
 
 async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'tollgate-outage-'));

@@ -251,7 +251,10 @@ function pathOf(path: readonly PropertyKey[]): string {
 }
 
 export function notFound(context: Context): ApiError {
-  return apiError('not_found', `there is nothing at ${context.req.method} ${context.req.path}`);
+  return apiError(
+    'not_found',
+    `there is nothing at ${context.req.method} ${context.req.path}: check the path, and any id in it`,
+  );
 }
 
 /** Returns the response of an error, with its retry headers: one shape for `/v1` and the admin API. */

@@ -47,4 +47,10 @@ function main(argv: string[]): number {
   return below === 0 ? 0 : 1;
 }
 
-process.exitCode = main(process.argv.slice(2));
+try {
+  process.exitCode = main(process.argv.slice(2));
+} catch (error) {
+  if ((error as NodeJS.ErrnoException).code !== 'ERR_PARSE_ARGS_UNKNOWN_OPTION') throw error;
+  process.stderr.write(`conversations: ${(error as Error).message}\n\n${HELP}`);
+  process.exitCode = 1;
+}

@@ -68,4 +68,10 @@ async function main(): Promise<number> {
   }
 }
 
-process.exit(await main());
+process.exit(
+  await main().catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ERR_PARSE_ARGS_UNKNOWN_OPTION') throw error;
+    process.stderr.write(`fuzz: ${error.message}\n\n${HELP}`);
+    return 1;
+  }),
+);
