@@ -4,7 +4,6 @@
  * month is made.
  */
 
-import { defined } from '../domain/defined.ts';
 import type { Sql } from './database.ts';
 
 const MONTHS_AHEAD = 3;
@@ -55,12 +54,6 @@ export async function dropExpiredObjects(sql: Sql, nowMs: number): Promise<strin
 }
 
 const MONTH = /^objects_\d{4}_\d{2}$/;
-
-/** Events that lie in the default partition: more than none means that the months ahead were not made in time. */
-export async function countUnpartitioned(sql: Sql): Promise<number> {
-  const [row] = await sql<{ count: number }[]>`select count(*)::float8 as count from usage_events_default`;
-  return defined(row, 'the row of the statement').count;
-}
 
 interface Month {
   parent: Partitioned;
