@@ -89,7 +89,7 @@ const COMMANDS = {
   },
   'check-config': async () => {
     const config = readConfig(process.env);
-    const problems = Array.isArray(config) ? [formatProblems(config)] : [];
+    const problems = Array.isArray(config) ? [formatProblems(config)] : await fileProblems(config);
     const configFile = Array.isArray(config) ? process.env.TOLLGATE_CONFIG_FILE : config.configFile;
     const { readFileNow } = await import('./main/upstreams.ts');
     const read = configFile ? readFileNow(configFile, () => 'not-looked-up') : null;
@@ -111,6 +111,29 @@ const COMMANDS = {
     );
   },
 } satisfies Partial<Record<CommandName, (args: string[]) => Promise<void>>>;
+
+/** What is wrong with the files that settings name, but for that of the upstreams: a start would fail on it. */
+async function fileProblems(config: Config): Promise<string[]> {
+  const { tlsProblem } = await import('./main/tls.ts');
+  const { openVault } = await import('./main/secrets.ts');
+  const { openSealer } = await import('./main/contents.ts');
+  const { secretOf } = await import('./main/http/identity-provider.ts');
+  const reads = [
+    () => openVault(config),
+    () => openSealer(config),
+    () => secretOf(config.oidcClientSecretFile),
+  ];
+  const unreadable = reads.map((read) => {
+    try {
+      read();
+      return null;
+    } catch (error) {
+      if (error instanceof CannotStart) return error.message;
+      throw error;
+    }
+  });
+  return [tlsProblem(config), ...unreadable].filter((problem) => problem !== null);
+}
 
 /** The configuration; with any fault in it the process ends and names them all. */
 function configured(): Config {

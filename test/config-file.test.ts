@@ -209,4 +209,19 @@ it('is checked by the command, which exits with 2 on a fault', () => {
   const worse = check({ PORT: 'none' });
   expect(worse.status).toBe(2);
   expect(worse.stderr).toMatch(/PORT must be[\s\S]*OPENAI_API_KEY, which is not set/);
+  const files = {
+    TOLLGATE_TLS_CERT: '/nowhere/a',
+    TOLLGATE_TLS_KEY: '/nowhere/b',
+    TOLLGATE_SECRETS_KEY_FILE: '/nowhere/c',
+    TOLLGATE_ENCRYPTION_KEY_FILE: '/nowhere/d',
+    TOLLGATE_OIDC_CLIENT_SECRET_FILE: '/nowhere/e',
+  };
+  const unreadable = check({ ...ENV, ...files });
+  expect(unreadable.status).toBe(2);
+  expect(unreadable.stderr.match(/\/nowhere\/\w/g)).toEqual([
+    '/nowhere/a',
+    '/nowhere/c',
+    '/nowhere/d',
+    '/nowhere/e',
+  ]);
 }, 120_000);

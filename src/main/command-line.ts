@@ -35,8 +35,8 @@ a second signal ends them.`,
   'check-config': {
     summary: 'check the settings and the configuration file, then exit',
     operands: [],
-    details: `Reads the environment and, where TOLLGATE_CONFIG_FILE names one, the file with the upstreams. Names every problem with its
-line, and exits with 2 if there is one. Nothing is started or called.`,
+    details: `Reads the environment, the files that it names (certificate, keys, secrets) and, where TOLLGATE_CONFIG_FILE is set, the
+file with the upstreams. Names every problem with its line, and exits with 2 if there is one. Nothing is started or called.`,
   },
   migrate: {
     summary: "bring the database to this version's schema, then exit",

@@ -17,7 +17,7 @@ export function openContents(
 }
 
 /** Null: no key is set. @throws CannotStart for a file that cannot be read, or that holds none */
-function openSealer({ encryptionKey, encryptionKeyFile: file }: Config): Sealer | null {
+export function openSealer({ encryptionKey, encryptionKeyFile: file }: Config): Sealer | null {
   const text = encryptionKey ?? readKeyFile('TOLLGATE_ENCRYPTION_KEY_FILE', file, sealingKeyText(''));
   const key = text === null ? null : sealingKey(text);
   return key === null ? null : new Sealer(key);

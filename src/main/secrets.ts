@@ -19,7 +19,8 @@ export function openSecrets(
   return { vault, secrets: new StoredSecrets(database, vault) };
 }
 
-function openVault({ secretsKey, secretsKeyFile }: Config): Vault | null {
+/** Null: no master key is set. @throws CannotStart for a file that cannot be read, or that holds none */
+export function openVault({ secretsKey, secretsKeyFile }: Config): Vault | null {
   const keys = sealingKeyTexts('');
   const found = secretsKey ?? readKeyFile('TOLLGATE_SECRETS_KEY_FILE', secretsKeyFile, keys);
   const [first, ...others] = found ?? [];

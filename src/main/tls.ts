@@ -111,6 +111,12 @@ export function openTls({ tlsCert, tlsKey }: Config, log: Log): TlsFiles | null 
 }
 
 /** Returns the pair, or in words what is wrong with it; never what stands in the key. */
+/** Says what is wrong with the files of the settings; null: nothing, or none are named. */
+export function tlsProblem({ tlsCert, tlsKey }: Config): string | null {
+  const read = tlsCert === null || tlsKey === null ? null : readPair({ cert: tlsCert, key: tlsKey });
+  return typeof read === 'string' ? read : null;
+}
+
 function readPair(paths: Paths): TlsPair | string {
   let cert: Buffer;
   let key: Buffer;

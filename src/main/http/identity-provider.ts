@@ -27,7 +27,8 @@ export function identityProvider(config: Config, log: Log): OidcClient | null {
   );
 }
 
-function secretOf(file: string | null): string | null {
+/** Returns the secret in a file; null: none is named. @throws CannotStart when it cannot be read, or is empty */
+export function secretOf(file: string | null): string | null {
   if (file === null) return null;
   try {
     const secret = readFileSync(file, 'utf8').trim();
