@@ -80,6 +80,8 @@ export class Call {
   pass: Pass | null = null;
   /** What a limit did instead of denying it; null: none did. */
   instead: Instead | null = null;
+  /** It waited for a limit, in which what is known of it may have changed. */
+  hasPaused = false;
   #watcher: ((interruption: Interruption) => void) | null = null;
   readonly #onOver: (call: Call) => void;
   /** Memory of its body that was taken. */

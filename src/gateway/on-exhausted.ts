@@ -107,6 +107,7 @@ function pause(parsed: Parsed, mostMs: number, account: Account | null): Promise
   const { keys, clock, patience } = via;
   let { generation } = keys;
   const untilMs = clock.monotonicMs() + mostMs;
+  call.hasPaused = true;
   // Changes of other teams let none of this one pass.
   const hasChanged = () => {
     if (account === null || keys.generation === generation) return false;

@@ -38,6 +38,8 @@ test('a call that waits asks again when rules of its own team have changed, and 
     return { ...stopped(call, null, 'chat', account, null), denial };
   });
   await vi.advanceTimersByTimeAsync(1000);
+  // Before it is sent it is looked at again: others may have written into its conversation.
+  expect(call.hasPaused).toBe(true);
   keys.invalidate(new Set(['another']));
   await vi.advanceTimersByTimeAsync(1000);
   expect(asked).toBe(1);

@@ -170,7 +170,7 @@ export async function reserve(deps: GatewayDeps, asked: Estimated): Promise<Rese
   const { account, hold, waited } = taken;
   const { estimate } = estimated;
   // The upstream may have failed while it waited; an account that was read again knows of other failures.
-  const isLater = waited || account !== asked.account;
+  const isLater = waited || call.hasPaused || account !== asked.account;
   const error = isLater ? await whyNotAfterWait(deps, estimated, account) : null;
   if (call.clientGone || error !== null) {
     deps.ledger.cancel(hold);
