@@ -34,7 +34,7 @@ export function contentRoute(app: OpenAPIHono, options: AdminOptions): void {
       if (event === null) return null;
       const content = await contentOf(database, sealer, event);
       if (content.state === 'kept')
-        noteExport(accessLog, caller, { export: 'content', call_id: id }, [event.teamId]);
+        noteExport(accessLog, caller, { export: 'content', call_id: id }, [event.teamId], 'reading');
       return content;
     },
   );

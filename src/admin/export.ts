@@ -6,18 +6,19 @@ import { type Caller, onlyTeam } from './scope.ts';
 
 /**
  * The exports of each person and of each team, and those of the admin key, are bounded together. `teams`: those whose calls
- * may be in it; undefined: all.
+ * may be in it; undefined: all. `kind`: what is bounded together, so that one who reads a hundred calls hides no export.
  */
 export function noteExport(
   accessLog: AccessLog,
   caller: Caller,
   given: Record<string, unknown>,
   teams: readonly TeamId[] | undefined,
+  kind: 'export' | 'reading' = 'export',
 ): void {
   const team = onlyTeam(caller);
   const of = teams === undefined ? {} : teams.length === 1 ? { team_id: teams[0] } : { team_ids: teams };
   const filter = { ...given, ...of };
-  accessLog.note(`export ${caller.personId ?? team}`, {
+  accessLog.note(`${kind} ${caller.personId ?? team}`, {
     actor: caller.actor,
     action: 'export',
     resource: 'event',

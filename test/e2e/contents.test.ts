@@ -109,6 +109,9 @@ describe('contents of calls', () => {
       example: { messages: [...CHAT.messages, turn(answer)] },
     });
     expect(await read(stream.id)).toMatchObject({ edited_text: 'It is heliotrope, 是的。' });
+    // More than are noted one by one in an hour: they hide no export.
+    for (let times = 0; times < 35; times++) await read(chat.id);
+    expect(await exported(`team_id=${teamId}&label=accepted`)).toHaveLength(2);
     await label(stream.id, { label: 'accepted' });
     await label(unlabelled.id, { label: 'accepted' });
     const texts = (await exported(`team_id=${teamId}`)).map(
@@ -129,6 +132,7 @@ describe('contents of calls', () => {
         noted.some((filter) => JSON.stringify({ ...filter, ...wanted }) === JSON.stringify(filter));
       return (
         has({ export: 'labels', label: 'edited', team_id: teamId }) &&
+        has({ export: 'labels', label: 'accepted', team_id: teamId }) &&
         has({ export: 'content', call_id: chat.id, team_id: teamId })
       );
     });
