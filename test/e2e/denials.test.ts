@@ -19,6 +19,7 @@ const HELLO = { model: 'gpt-4o-mini', messages: [{ role: 'user' as const, conten
 /** The fields that a refusal adds to OpenAI's error. */
 interface Refusal {
   code: string;
+  message: string;
   limit_id: string | null;
   limit_type: string | null;
   remaining_usd: string;
@@ -113,6 +114,7 @@ it('a denial gives the exact number of affordable output tokens', async () => {
   });
   expect(usd(refused.needed_usd)).toBeGreaterThan(usd('0.001'));
   const most = refused.affordable_output_tokens;
+  expect(refused.message).toContain(`With at most ${most} output tokens it would fit.`);
   expect((await refusalOf(key, body(most + 1))).code).toBe('insufficient_quota');
   expect((await stack.post(key, '/chat/completions', body(most))).status).toBe(200);
 });
