@@ -112,7 +112,7 @@ export function labelRoutes(app: OpenAPIHono, options: AdminOptions): void {
 }
 
 /** Returns a label as the API shows it. */
-export function toLabel(row: LabelRow): z.input<typeof Label> {
+function toLabel(row: LabelRow): z.input<typeof Label> {
   return {
     id: row.id,
     team_id: row.teamId,

@@ -26,7 +26,7 @@ export function familyOf(model: string): string | null {
 }
 
 /** What usage costs at the rates of a tier below the long context; null: it has no price there. */
-export function costInTier(
+function costInTier(
   cards: RateCards,
   model: string,
   tier: ServiceTier,

@@ -13,7 +13,7 @@ import { takesStructuredOutput } from '../domain/structured-output.ts';
 import { type ParsedRequest, readRequest, renderBody } from '../openai/request.ts';
 import { INLINE_BYTES } from '../openai/scan.ts';
 import { unknownField } from '../upstreams/profile.ts';
-import { type Stopped, stopped } from './call.ts';
+import { type Stopped, stoppedAs } from './call.ts';
 import { shuttingDown } from './ending-error.ts';
 import { findAccount } from './stages/authenticate.ts';
 import { estimate } from './stages/estimate.ts';
@@ -131,10 +131,6 @@ function pause(parsed: Parsed, mostMs: number, account: Account | null): Promise
     if (call.clientGone || call.isCut) end(false);
     else look();
   });
-}
-
-function stoppedAs({ call, request, account, callKind }: Parsed, error: ApiError | null): Stopped {
-  return stopped(call, error, request.descriptor.name, account, callKind.endUser);
 }
 
 /** A call waits at most so long for its turn. */

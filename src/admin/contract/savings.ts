@@ -11,7 +11,7 @@ const range = {
 export const SavingsQuery = z.strictObject(range);
 export const ModelReportQuery = z.strictObject({ ...range, tag: tagText.optional() });
 
-export const SAVING_KINDS = [
+const SAVING_KINDS = [
   'cached_input',
   'cache_misses',
   'repeats',
