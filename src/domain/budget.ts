@@ -115,8 +115,8 @@ export function kindKey(account: Account, { model, endUser, tags = null }: CallK
 }
 
 /** Whether a strict limit of end users touches the call, so that it must say whose it is. */
-export function needsEndUser(account: Account, model: string): boolean {
-  return account.limits.some(
+export function needsEndUser({ limits }: Pick<Account, 'limits'>, model: string): boolean {
+  return limits.some(
     ({ subject, models, enforcement }) =>
       enforcement === 'strict' && subject.type === 'user' && includesModel(models, model),
   );

@@ -3,11 +3,10 @@
  * where it does not. Does not own: the reckoning (planner/). Invariant: what no file or field bounds is refused, before
  * anything is sent.
  */
-import { needsEndUser, touches } from '../domain/budget.ts';
 import { type ApiError, apiError, isApiError } from '../domain/errors.ts';
 import type { Estimate } from '../domain/estimate.ts';
 import type { BackgroundRequest, BatchRequest, FineTuningRequest, JobRequest } from '../domain/job.ts';
-import { type BoundedJob, modelsOfTerms, type TermPrice, termPriceOf } from '../domain/job-terms.ts';
+import { type BoundedJob, type TermPrice, termPriceOf } from '../domain/job-terms.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { includesModel, type RateCard, type TrainingPrice } from '../domain/price.ts';
 import { formatUsd } from '../domain/quantities.ts';
@@ -24,12 +23,13 @@ import {
 import { countedAs } from '../planner/training-ways.ts';
 import { readSeed } from '../store/seed/read-seed.ts';
 import { type Stopped, stoppedAs } from './call.ts';
+import { whyNotJob } from './countable.ts';
 import { ledgerUnavailable } from './denial-error.ts';
 import type { GatewayDeps } from './deps.ts';
 import { planEvalRun } from './eval-runs.ts';
 import { countKept } from './kept-files.ts';
 import type { Estimated } from './stages/estimate.ts';
-import { missingEndUser, type Parsed } from './stages/parse.ts';
+import type { Parsed } from './stages/parse.ts';
 import { whyNotModel } from './tenancy.ts';
 
 /** Bounds a job by its file and its fields. */
@@ -42,7 +42,8 @@ export async function estimateJob(
     deps.log.logger.warn({ err: error }, 'what is known of a file could not be looked up');
     return ledgerUnavailable();
   });
-  const error = isApiError(planned) ? planned : whyNotCounted(parsed, planned);
+  // Only now it is known which models a batch or a run of an eval asks for.
+  const error = isApiError(planned) ? planned : whyNotJob(parsed.account, parsed.callKind, planned);
   if (isApiError(planned) || error !== null) return stoppedAs(parsed, error);
   parsed.call.ended('estimate');
   const { model } = parsed.request.operation;
@@ -57,33 +58,6 @@ export async function estimateJob(
     again: null,
     job: planned,
   };
-}
-
-/**
- * Only now it is known which models a batch or a run of an eval asks for. Returns why its limits cannot count it: it names no end user,
- * or it has several models, whose sum one limit of some of them cannot hold; null: they can.
- */
-function whyNotCounted(
-  { account, callKind, request }: Parsed,
-  { terms, model }: BoundedJob,
-): ApiError | null {
-  const names = modelsOfTerms(terms);
-  if (callKind.endUser === null && names.some((name) => needsEndUser(account, name))) return missingEndUser();
-  if (model !== '') return null;
-  const limit = account.limits.find(
-    (each) =>
-      each.enforcement === 'strict' &&
-      each.models !== null &&
-      names.some((name) => touches(each, { ...callKind, model: name })),
-  );
-  if (limit === undefined) return null;
-  const named = limit.name === null ? '' : ` ${JSON.stringify(limit.name)}`;
-  const message = `The limit${named} counts some models alone, and this asks for several at once (${names.join(', ')}): send one for each model.`;
-  const param = request.operation.job?.kind === 'batch' ? BATCH_FILE : 'data_source';
-  return apiError('unbounded_request', message, {
-    param,
-    details: { limit_id: limit.id, ...(limit.name === null ? {} : { limit_name: limit.name }) },
-  });
 }
 
 /** The estimate of a known amount. */

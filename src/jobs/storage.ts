@@ -109,12 +109,12 @@ async function eventOf(
   const cost = price === null ? null : costOf(usage, price);
   if (price === null || cost === null) throw new Error('storage has no price');
   const id = idOf(store, dayMs);
-  const { teamId, keyId, departments } = store;
+  const { teamId, keyId, departments, tags } = store;
   const facts = factsJson(
     id,
     NO_KEY,
     {
-      ...{ ...FACTS, teamId, departments, keyId: keyId ?? asId(NO_KEY) },
+      ...{ ...FACTS, teamId, departments, tags, keyId: keyId ?? asId(NO_KEY) },
       ...{ priceId: price.id, upstream: store.upstream },
     },
     cost,

@@ -225,7 +225,7 @@ function readFields(
   fields.files = files;
   const { bound, pricedAs, checks } = descriptor;
   if ((bound ?? descriptor.job ?? checks) !== null && scanned.unusual) fields.refuseOtherCase();
-  const model = fields.name('model');
+  const model = pricedAs === null ? fields.name('model') : null;
   if (route.model !== null && model !== route.model) {
     fields.invalid('model', "'model' is not the deployment in the path: leave it out, or name the same.");
   }

@@ -6,6 +6,7 @@ import { grantCounter } from '../domain/counter.ts';
 import { asId, type CounterId, type GrantId, type KeyId, type TeamId } from '../domain/ids.ts';
 import { type PicoUsd, usd } from '../domain/money.ts';
 import { EVERY_TEAM } from '../domain/objects.ts';
+import { type TagText, tagTexts } from '../domain/tags.ts';
 import type { Sql } from './database.ts';
 import { createCounters } from './hot/counters.ts';
 
@@ -16,6 +17,8 @@ export interface KeptStore {
   id: string;
   /** Under whose key it was made; null: an administrator gave it to the team. */
   keyId: KeyId | null;
+  /** That the key has now; null: none. */
+  tags: readonly TagText[] | null;
   /** The name of the upstream that keeps it; null: there is one. */
   upstream: string | null;
   createdMs: number;
@@ -25,7 +28,7 @@ export interface KeptStore {
 
 /** Returns the stores that belong to a team, oldest first; those that have ended are among them for some weeks. */
 export async function listKeptStores(sql: Sql): Promise<KeptStore[]> {
-  const stores = await sql<Omit<KeptStore, 'departments'>[]>`
+  const stores = await sql<Omit<KeptStore, 'departments' | 'tags'>[]>`
     select team_id as "teamId", id, weight ->> 'key_id' as "keyId", upstream,
       (extract(epoch from created_at) * 1000)::float8 as "createdMs",
       (weight ->> 'charged_until_ms')::float8 as "chargedUntilMs"
@@ -37,7 +40,15 @@ export async function listKeptStores(sql: Sql): Promise<KeptStore[]> {
     select id, department_path(department_id)::text as departments from teams
     where id = any(${teamIds}::text[]::uuid[])`;
   const departmentsOf = new Map(teams.map(({ id, departments }) => [id, departments]));
-  return stores.map((store) => ({ ...store, departments: departmentsOf.get(store.teamId) ?? null }));
+  const keyIds = [...new Set(stores.flatMap(({ keyId }) => keyId ?? []))];
+  const keys = await sql<{ id: KeyId; tags: Record<string, string> | null }[]>`
+    select id, tags from keys where id = any(${keyIds}::text[]::uuid[])`;
+  const tagsOf = new Map(keys.map(({ id, tags }) => [id, tagTexts(tags)]));
+  return stores.map((store) => ({
+    ...store,
+    departments: departmentsOf.get(store.teamId) ?? null,
+    tags: (store.keyId && tagsOf.get(store.keyId)) ?? null,
+  }));
 }
 
 /** Notes up to when the storage of a store was charged. */

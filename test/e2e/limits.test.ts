@@ -163,6 +163,37 @@ it('a limit of end users counts batches, and one that names nobody ends in an er
   await expect(batch(key, 'gpt-4.1')).rejects.toMatchObject({ status: 400, code: 'missing_end_user' });
 });
 
+it('what is billed by no model is bound by limits of end users, and of the name of its price', async () => {
+  const make = (key: string, body: object = {}, headers: Record<string, string> = {}) =>
+    stack.post(key, '/containers', { name: 'c', ...body }, headers);
+  const codeOf = async (response: Response) => ((await response.json()) as Partial<Refusal>).error?.code;
+  const some = await stack.team({ unlimited: true });
+  await limit({ subject: { type: 'user', team_id: some.teamId }, meter: 'cost_usd', amount: '0.05' });
+  const ann = { 'x-tollgate-user': 'ann' };
+  expect(await codeOf(await make(some.key))).toBe('missing_end_user');
+  expect(await codeOf(await make(some.key, {}, ann))).toBeUndefined();
+  expect(await codeOf(await make(some.key, {}, ann))).toBe('insufficient_quota');
+  const { teamId, key } = await stack.team({ unlimited: true });
+  const subject = { type: 'team', id: teamId };
+  await limit({ subject, models: ['container'], meter: 'requests', amount: '1' });
+  // No name that the client makes up is the model of it.
+  expect(await codeOf(await make(key, { model: 'gpt-4o' }))).toBeUndefined();
+  expect(await codeOf(await make(key, { model: 'gpt-4o' }))).toBe('insufficient_quota');
+});
+
+it('a limit of the model that makes images is not passed by the tool that makes them', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  const subject = { type: 'team', id: teamId };
+  const models = ['gpt-image-1.5'];
+  const { id } = await limit({ subject, models, meter: 'cost_usd', amount: '5.00', name: 'images' });
+  const body = { model: 'gpt-5-mini', input: 'a fox', max_output_tokens: 100, max_tool_calls: 1 };
+  const reply = await stack.post(key, '/responses', { ...body, tools: [{ type: 'image_generation' }] });
+  const { error } = (await reply.json()) as Refusal;
+  expect([reply.status, error.code, error.param, error.limit_id]).toEqual([
+    ...[400, 'unbounded_request', 'tools[0].model', id],
+  ]);
+});
+
 it('a limit of the organization counts all teams, also when it is created while they call', async () => {
   const [one, two] = [await stack.team({ unlimited: true }), await stack.team({ unlimited: true })];
   const model = 'gpt-4.1-nano';

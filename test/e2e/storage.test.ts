@@ -157,6 +157,8 @@ describe('a vector store', () => {
 
   it('is charged by the day to the team that made it, once, and in sum as the account is billed', async () => {
     const teams = [await stack.team({ grantUsd: '5.00' }), await stack.team({ limitUsd: '5.00' })];
+    for (const { keyId } of teams)
+      await stack.admin('PATCH', `/keys/${keyId}`, { member: 'ada', tags: { project: 'alpha' } });
     for (const [index, { key }] of teams.entries()) {
       const file = await made(
         key,
@@ -184,8 +186,10 @@ describe('a vector store', () => {
     expect(
       new Set(stored.map(({ model, outcome, provenance }) => `${model} ${outcome} ${provenance}`)),
     ).toEqual(new Set(['vector_store settled reported']));
-    for (const { key_id: keyId, team_id: teamId } of stored)
+    for (const { key_id: keyId, team_id: teamId, tags } of stored) {
       expect(teams.find((team) => team.teamId === teamId)?.keyId).toBe(keyId);
+      expect(tags).toEqual({ member: 'ada', project: 'alpha' });
+    }
     // The rest of what the teams did there cost nothing, and their budgets have it.
     for (const [index, { teamId }] of teams.entries()) {
       const cost = (all[index] ?? []).reduce((sum, event) => sum + usd(event.cost_usd), 0n);

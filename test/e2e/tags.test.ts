@@ -1,5 +1,6 @@
 /** Tags over HTTP: where they come from, what they are refused for, what they count, and limits of them. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openSocket } from '../simulator/socket.ts';
 import { noonZone } from '../support/noon.ts';
 import { type Stack, startStack } from './stack.ts';
 
@@ -77,6 +78,21 @@ it('tags of the key, the header and metadata stand on the event', async () => {
   expect(response.status).toBe(200);
   const [event] = await events(teamId);
   expect(event?.tags).toEqual({ project: 'alpha', owner: 'platform', run: 'run-1', session: 's-9' });
+});
+
+it('metadata of a response within a realtime session is read too', async () => {
+  const { teamId, key } = await stack.team({ unlimited: true });
+  const socket = await openSocket(`${stack.app.url}/v1/realtime?model=gpt-realtime`, {
+    authorization: `Bearer ${key}`,
+  });
+  const response = { max_output_tokens: 100, output_modalities: ['text'], metadata: { session: 's-9' } };
+  socket.send({ type: 'response.create', response });
+  await socket.next('response.done');
+  socket.close();
+  await socket.closed();
+  await stack.idle();
+  const [event] = await events(teamId);
+  expect(event?.tags).toEqual({ session: 's-9' });
 });
 
 it.each([

@@ -189,7 +189,9 @@ class RealtimeSession extends RealtimeSessionBase implements RealtimeActions {
     const wanted = readWanted(response, config);
     if (wanted instanceof ApiError) return wanted;
     const input = this.#state.memory.inputOf(wanted, config, card?.limits ?? null, this.#state.responses);
-    const body = { model, ...bodyOf(wanted, input) };
+    // Tags may be in it.
+    const metadata = isObject(response.metadata) ? { metadata: response.metadata } : null;
+    const body = { model, ...bodyOf(wanted, input), ...metadata };
     const moment = this.#state.memory.conversation.now();
     const facts = { wanted, moment, eventId: this.client.newId(), clientEventId: eventId };
     const onHeld = (call: RealtimeCall): void => {

@@ -1,6 +1,6 @@
 /** Parse: from the client's bytes to what they ask for, and whether this account may ask for it. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Account, type CallKind, needsEndUser } from '../../domain/budget.ts';
+import type { Account, CallKind } from '../../domain/budget.ts';
 import { ApiError, apiError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/limit.ts';
 import { ON_SHORTAGE, type OnShortage } from '../../domain/open-ended.ts';
@@ -16,6 +16,7 @@ import { unknownField } from '../../upstreams/profile.ts';
 import type { BodyEnd, BodyReader } from '../../wire/exchange.ts';
 import { busy, SLAB_BYTES, Slabs, tooLarge, whyNotUpload } from '../bodies.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
+import { countedModel, whyNotCounted } from '../countable.ts';
 import { withAmount } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { isForm, readWholeForm, whyNotForm } from '../forms.ts';
@@ -309,7 +310,7 @@ function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read):
   const endUser = endUserOf(request.operation.endUser ?? call.exchange.header('x-tollgate-user'));
   const found = mayHaveTags(account, call) ? tagsOfCall(account, call, request) : NO_TAGS;
   if (found instanceof ApiError) return stopped(call, found, name, account, endUser);
-  const callKind = { model: request.operation.model ?? '', endUser, tags: found.tags };
+  const callKind = { model: countedModel(request), endUser, tags: found.tags };
   // By OpenAI's rules a field that is not known is the upstream's business.
   const names = request.fieldNames;
   const chosen = deps.upstreams === null ? deps : deps.upstreams.choose(request, account.principal, NONE);
@@ -318,7 +319,9 @@ function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read):
   const onShortage = onShortageOf(call.exchange.header('x-tollgate-on-shortage'));
   if (onShortage instanceof ApiError) return stopped(call, onShortage, name, account, endUser);
   const error =
-    whyNotAllowed(account, request, endUser) ?? (chosen instanceof ApiError ? chosen : null) ?? field;
+    whyNotAllowed(account, request, endUser, found.tags) ??
+    (chosen instanceof ApiError ? chosen : null) ??
+    field;
   if (error !== null) return stopped(call, error, name, account, endUser);
   call.ended('parse');
   return {
@@ -359,16 +362,18 @@ function onShortageOf(value: string | undefined): OnShortage | ApiError | null {
   return known ?? apiError('invalid_request', "The header x-tollgate-on-shortage is 'shorten' or 'refuse'.");
 }
 
-/** Returns why the account does not allow the request; null: it does. */
+/** Returns why the account does not allow the request, or cannot count it; null: it does. */
 export function whyNotAllowed(
   account: Account,
-  { operation: { model, billable, hosted } }: ParsedRequest,
+  request: Pick<ParsedRequest, 'operation' | 'descriptor'>,
   endUser: string | null,
+  tags: CallKind['tags'] = null,
 ): ApiError | null {
-  if (model === null) return null;
-  if (endUser === null && billable && account.limits.length > 0 && needsEndUser(account, model))
-    return missingEndUser();
-  if (!mayUse(account.principal, model)) {
+  const { operation } = request;
+  const error = whyNotCounted(account, operation, { model: countedModel(request), endUser, tags });
+  if (error !== null) return error;
+  const { model, hosted } = operation;
+  if (model !== null && !mayUse(account.principal, model)) {
     const message = `This key may not use the model '${model.slice(0, 100)}'.`;
     return apiError('model_not_allowed', message, { param: 'model' });
   }
@@ -378,12 +383,6 @@ export function whyNotAllowed(
     return apiError('model_not_allowed', message, { param: `${images.param}.model` });
   }
   return null;
-}
-
-export function missingEndUser(): ApiError {
-  const message =
-    "A limit counts this team's end users: say whose call it is in 'safety_identifier', 'user' or the header x-tollgate-user.";
-  return apiError('missing_end_user', message, { param: 'safety_identifier' });
 }
 
 /** A name that a key, and its team, may use allows its dated snapshots too. */

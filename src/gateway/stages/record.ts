@@ -61,7 +61,8 @@ function noteCall(
     outcome: outcome.outcome,
     team: principal.teamName,
     keyId: principal.keyId,
-    requestModel: callKind.model === '' ? null : callKind.model,
+    // What no model is billed for counts by the name of its price.
+    requestModel: callKind.model === '' || descriptor.pricedAs !== null ? null : callKind.model,
     responseModel: outcome.responseModel,
     usage: outcome.usage,
     costPicoUsd: outcome.cost,

@@ -18,6 +18,7 @@ import type { Target } from '../../upstreams/target.ts';
 import type { UpstreamRequest } from '../../wire/upstream.ts';
 import type { AnchorUse } from '../anchors.ts';
 import { type Call, type Stopped, stoppedAs } from '../call.ts';
+import { whyNotJob } from '../countable.ts';
 import { errorOfDenial, ledgerUnavailable, toolsTooDear } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { shuttingDown } from '../ending-error.ts';
@@ -334,7 +335,10 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
       const found = await findAccount(deps, call);
       if (found instanceof ApiError) return stoppedAs(estimated, found, account);
       account = found;
-      const error = whyNotAllowed(account, request, callKind.endUser);
+      // The file of a job may have been read for minutes.
+      const error =
+        whyNotAllowed(account, request, callKind.endUser, callKind.tags) ??
+        whyNotJob(account, callKind, estimated.job);
       if (error !== null) return stoppedAs(estimated, error, account);
       continue;
     }

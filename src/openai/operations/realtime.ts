@@ -33,7 +33,10 @@ export const REALTIME = [
     inputAtMostModelMaximum: true,
     usage: USAGE,
     outputLimitField: 'max_output_tokens',
-    fields: ['model', 'max_output_tokens', 'input_tokens', 'audio_tokens', 'image_tokens', 'speaks'],
+    fields: [
+      ...['model', 'max_output_tokens', 'input_tokens', 'audio_tokens', 'image_tokens', 'speaks'],
+      'metadata',
+    ],
     otel: 'chat',
   }),
   metered({
