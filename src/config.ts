@@ -350,6 +350,12 @@ export const SETTINGS = {
 type ValueOf<S> = S extends Setting<infer T, infer D> ? (D extends string ? T : T | null) : never;
 export type Config = { readonly [Key in keyof typeof SETTINGS]: ValueOf<(typeof SETTINGS)[Key]> };
 
+/** Of each pair one is nothing without the other. */
+const PAIRS = [
+  ['tlsCert', 'tlsKey'],
+  ['smtpUrl', 'mailFrom'],
+] as const;
+
 /** Reads the whole configuration from an environment, or tells every fault in it. */
 export function readConfig(env: Record<string, string | undefined>): Config | ConfigProblem[] {
   const problems: ConfigProblem[] = [];
@@ -371,12 +377,14 @@ export function readConfig(env: Record<string, string | undefined>): Config | Co
     const problem = `must be set beside ${SETTINGS.oidcIssuer.name}`;
     problems.push({ setting: name, problem, example: reader.example });
   }
-  if ((values.tlsCert === null) !== (values.tlsKey === null)) {
-    const { name, reader } = values.tlsCert === null ? SETTINGS.tlsCert : SETTINGS.tlsKey;
-    const other = values.tlsCert === null ? SETTINGS.tlsKey : SETTINGS.tlsCert;
+  for (const [one, other] of PAIRS) {
+    if ((values[one] === null) === (values[other] === null)) continue;
+    const [missing, present] = values[one] === null ? [one, other] : [other, one];
+    const { name, reader } = SETTINGS[missing];
+    const beside = SETTINGS[present].name;
     // One that cannot be read is reported as such.
-    if (!problems.some(({ setting }) => setting === name || setting === other.name))
-      problems.push({ setting: name, problem: `must be set beside ${other.name}`, example: reader.example });
+    if (!problems.some(({ setting }) => setting === name || setting === beside))
+      problems.push({ setting: name, problem: `must be set beside ${beside}`, example: reader.example });
   }
   return problems.length > 0 ? problems : (Object.freeze(values) as Config);
 }

@@ -157,10 +157,12 @@ describe('a configuration with faults', () => {
   });
 
   it('gives examples that are accepted', () => {
-    // What an identity provider, a certificate or its key cannot be without.
+    // What an identity provider, a certificate, its key or a mail server cannot be without.
     const besides = {
       TOLLGATE_TLS_CERT: '/etc/tollgate/tls.crt',
       TOLLGATE_TLS_KEY: '/etc/tollgate/tls.key',
+      TOLLGATE_SMTP_URL: 'smtps://mail.example.com',
+      TOLLGATE_MAIL_FROM: 'tollgate@example.com',
       TOLLGATE_OIDC_CLIENT_ID: 'tollgate',
       TOLLGATE_PUBLIC_URL: 'https://tollgate.example.com',
     };

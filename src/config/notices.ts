@@ -51,7 +51,7 @@ export const NOTICES = {
   mailFrom: setting(
     'TOLLGATE_MAIL_FROM',
     null,
-    'The sender of notices by mail. Unset: no mails are sent.',
+    'The sender of notices by mail. With `TOLLGATE_SMTP_URL`.',
     mailSender('Tollgate <tollgate@example.com>'),
   ),
   spikeTimes: setting(
