@@ -198,7 +198,7 @@ export class RateCards {
 
   /**
    * The card of a model at a moment (milliseconds since the epoch), or null when it has no price then. Looked up are,
-   * in this order: the exact name, a fine-tuned model's `ft:` base, and that name without its snapshot date. A
+   * in this order: the exact name, that of a checkpoint's model, a fine-tuned model's `ft:` base, and that without its snapshot date. A
    * fine-tuned model never gets the price of the plain base, which is lower.
    */
   find(model: string, atMs: number): RateCard | null {
@@ -295,12 +295,13 @@ function byPrecedence(a: Price, b: Price): number {
 
 /** `-2026-01-31`, and `-0613` as of 2023. */
 const SNAPSHOT = /-(?:20\d\d-(?:0[1-9]|1[0-2])-[0-3]\d|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))$/;
+const CHECKPOINT = /:ckpt-step-\d+$/;
 
-/** The names under which a model may be listed: its own, a fine-tuned model's base, and without the snapshot's date. */
+/** The names under which a model may be listed: its own, a checkpoint's model, a fine-tuned model's `ft:` base, and without the date. */
 export function namesOf(model: string): string[] {
   // `ft:<base>:<organization>:<suffix>:<id>`
   const base = model.startsWith('ft:') ? model.split(':', 2).join(':') : model;
-  return [...new Set([model, base, base.replace(SNAPSHOT, '')])];
+  return [...new Set([model, model.replace(CHECKPOINT, ''), base, base.replace(SNAPSHOT, '')])];
 }
 
 /** From gpt-5.6 on writing to the prompt cache costs more than reading the input (OpenAI's guide to prompt caching). */

@@ -96,7 +96,7 @@ test.each<[string, Partial<Limit>, boolean]>([
   expect(poolsAt(accountOf({ limits: [limit(changes)] }), kind, NOON).funded).toBe(funded);
 });
 
-test('a limit of some models counts their snapshots and fine-tuned models, and no others', () => {
+test('a limit of some models counts their snapshots, and no others', () => {
   const account = accountOf({ limits: [limit({ models: ['gpt-4o'] })] });
   const touched = (model: string) => poolsAt(account, { model, endUser: null }, NOON).pools.length;
   expect(['gpt-4o', 'gpt-4o-2024-08-06', 'gpt-4o-mini', 'o3'].map(touched)).toEqual([1, 1, 0, 0]);
@@ -105,6 +105,24 @@ test('a limit of some models counts their snapshots and fine-tuned models, and n
   );
   expect(kinds[0]).toBe(kinds[1]);
   expect(kinds[0]).not.toBe(kinds[2]);
+});
+
+test('a limit of a fine-tuned model counts its checkpoints; one of an ft: base all that are trained from that', () => {
+  const trained = 'ft:gpt-4o-mini-2024-07-18:acme:name:id';
+  const models = [
+    trained,
+    `${trained}:ckpt-step-9`,
+    'ft:gpt-4o-mini-2024-07-18:acme:name:id2',
+    'gpt-4o-mini',
+  ];
+  const touched = (listed: string) => {
+    const account = accountOf({ limits: [limit({ models: [listed] })] });
+    return models.map((model) => poolsAt(account, { model, endUser: null }, NOON).pools.length);
+  };
+  expect(touched(trained)).toEqual([1, 1, 0, 0]);
+  expect(touched(`${trained}:ckpt-step-9`)).toEqual([0, 1, 0, 0]);
+  expect(touched('ft:gpt-4o-mini')).toEqual([1, 1, 1, 0]);
+  expect(touched('gpt-4o-mini')).toEqual([0, 0, 0, 1]);
 });
 
 test('each end user has a counter of its own, in its own team, unless the limit names one', () => {

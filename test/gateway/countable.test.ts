@@ -85,7 +85,11 @@ describe('a job of several models', () => {
       ...{ code: 'unbounded_request', param: 'input_file_id', details: { limit_id: 'limit' } },
     });
     expect(whyNotJob(account, NOBODY, { terms: terms('gpt-5'), model: 'gpt-5' })).toBeNull();
-    expect(whyNotJob(accountOf(), NOBODY, several)).toBeNull();
+    for (const changes of [{}, { models: null }, { enforcement: 'soft' as const }, { models: ['o3'] }]) {
+      const counted = limitOf('limit', '1.00', { models: ['gpt-5'], ...changes });
+      const isRefused = whyNotJob(accountOf({ limits: [counted] }), NOBODY, several) !== null;
+      expect([changes, isRefused]).toEqual([changes, Object.keys(changes).length === 0]);
+    }
     expect(whyNotJob(account, NOBODY, null)).toBeNull();
     for (const lists of [
       { models: ['gpt-5'], teamModels: null },
