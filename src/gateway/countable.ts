@@ -1,7 +1,6 @@
 /**
- * What no limit could count. Owns: by which name of a model a call counts, and the refusal of calls that a strict limit is to count and
- * cannot: they name no end user, or cost money of several models, whose sum a limit of some of them cannot hold. Does not own: which
- * limits touch a call (domain/budget.ts). Invariant: what a strict limit counts does not pass it by costing money elsewhere.
+ * What no limit could count. Owns: the refusal of calls that a strict limit is to count and cannot: they name no end user, or cost
+ * money of several models, whose sum a limit of some of them cannot hold. Does not own: which limits touch a call (domain/budget.ts). Invariant: what a strict limit counts does not pass it by costing money elsewhere.
  */
 import { type Account, type CallKind, needsEndUser, touches } from '../domain/budget.ts';
 import { type ApiError, apiError } from '../domain/errors.ts';
@@ -10,21 +9,12 @@ import type { Limit } from '../domain/limit.ts';
 import { includesModel } from '../domain/price.ts';
 import type { ParsedRequest } from '../openai/request.ts';
 
-/** Returns the name by which a request counts: its model, or what its price is named. A job's may be known from its file alone: ''. */
-export function countedModel({
-  operation,
-  descriptor,
-}: Pick<ParsedRequest, 'operation' | 'descriptor'>): string {
-  return operation.model ?? descriptor.pricedAs ?? '';
-}
-
-/** Returns why the limits of an account cannot count a call; null: they can. */
+/** Returns why the limits of an account cannot count a call that costs money; null: they can. */
 export function whyNotCounted(
   { limits }: Pick<Account, 'limits'>,
-  { billable, hosted }: ParsedRequest['operation'],
+  { hosted }: ParsedRequest['operation'],
   kind: CallKind,
 ): ApiError | null {
-  if (!billable || limits.length === 0) return null;
   const images = hosted?.images ?? null;
   const names = images === null ? [kind.model] : [kind.model, images.model];
   if (kind.endUser === null && names.some((name) => needsEndUser({ limits }, name))) return missingEndUser();

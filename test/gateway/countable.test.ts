@@ -5,7 +5,8 @@ import { isApiError } from '../../src/domain/errors.ts';
 import { asId } from '../../src/domain/ids.ts';
 import type { BatchTerms } from '../../src/domain/job-terms.ts';
 import type { Limit } from '../../src/domain/limit.ts';
-import { countedModel, whyNotCounted, whyNotJob } from '../../src/gateway/countable.ts';
+import { whyNotCounted, whyNotJob } from '../../src/gateway/countable.ts';
+import { countedModel } from '../../src/gateway/stages/parse.ts';
 import { findRoute, readRequest } from '../../src/openai/request.ts';
 import { accountOf, limitOf } from '../support/accounts.ts';
 

@@ -16,7 +16,7 @@ import { unknownField } from '../../upstreams/profile.ts';
 import type { BodyEnd, BodyReader } from '../../wire/exchange.ts';
 import { busy, SLAB_BYTES, Slabs, tooLarge, whyNotUpload } from '../bodies.ts';
 import { type Call, type Stopped, stopped } from '../call.ts';
-import { countedModel, whyNotCounted } from '../countable.ts';
+import { whyNotCounted } from '../countable.ts';
 import { withAmount } from '../denial-error.ts';
 import type { GatewayDeps } from '../deps.ts';
 import { isForm, readWholeForm, whyNotForm } from '../forms.ts';
@@ -362,6 +362,14 @@ function onShortageOf(value: string | undefined): OnShortage | ApiError | null {
   return known ?? apiError('invalid_request', "The header x-tollgate-on-shortage is 'shorten' or 'refuse'.");
 }
 
+/** Returns the name by which a request counts: its model, or what its price is named. A job's may be known from its file alone: ''. */
+export function countedModel({
+  operation,
+  descriptor,
+}: Pick<ParsedRequest, 'operation' | 'descriptor'>): string {
+  return operation.model ?? descriptor.pricedAs ?? '';
+}
+
 /** Returns why the account does not allow the request, or cannot count it; null: it does. */
 export function whyNotAllowed(
   account: Account,
@@ -370,8 +378,10 @@ export function whyNotAllowed(
   tags: CallKind['tags'] = null,
 ): ApiError | null {
   const { operation } = request;
-  const error = whyNotCounted(account, operation, { model: countedModel(request), endUser, tags });
-  if (error !== null) return error;
+  if (operation.billable && account.limits.length > 0) {
+    const error = whyNotCounted(account, operation, { model: countedModel(request), endUser, tags });
+    if (error !== null) return error;
+  }
   const { model, hosted } = operation;
   if (model !== null && !mayUse(account.principal, model)) {
     const message = `This key may not use the model '${model.slice(0, 100)}'.`;
