@@ -293,7 +293,7 @@ function asModel(parsed: Parsed, { account }: Stopped, model: string): Parsed | 
   const route = { descriptor, path, model: null, objects: null };
   const read = readRequest(route, bytes, via.bodyBounds, null, request.inputParts === null ? 'none' : 'all');
   if (read instanceof ApiError || account === null) return null;
-  if (whyNotAllowed(account, read, callKind.endUser) !== null) return null;
+  if (whyNotAllowed(account, read, { ...callKind, model }) !== null) return null;
   const chosen = via.upstreams === null ? via : via.upstreams.choose(read, account.principal, []);
   if (chosen instanceof ApiError) return null;
   if (read.fieldNames !== null && unknownField(chosen.profile, descriptor, read.fieldNames) !== null)

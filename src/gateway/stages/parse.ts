@@ -310,7 +310,9 @@ function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read):
   const endUser = endUserOf(request.operation.endUser ?? call.exchange.header('x-tollgate-user'));
   const found = mayHaveTags(account, call) ? tagsOfCall(account, call, request) : NO_TAGS;
   if (found instanceof ApiError) return stopped(call, found, name, account, endUser);
-  const callKind = { model: countedModel(request), endUser, tags: found.tags };
+  // What no model is billed for counts by the name of its price; a job, of which its file alone may say the model, by none.
+  const counted = request.operation.model ?? route.descriptor.pricedAs ?? '';
+  const callKind = { model: counted, endUser, tags: found.tags };
   // By OpenAI's rules a field that is not known is the upstream's business.
   const names = request.fieldNames;
   const chosen = deps.upstreams === null ? deps : deps.upstreams.choose(request, account.principal, NONE);
@@ -319,9 +321,7 @@ function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read):
   const onShortage = onShortageOf(call.exchange.header('x-tollgate-on-shortage'));
   if (onShortage instanceof ApiError) return stopped(call, onShortage, name, account, endUser);
   const error =
-    whyNotAllowed(account, request, endUser, found.tags) ??
-    (chosen instanceof ApiError ? chosen : null) ??
-    field;
+    whyNotAllowed(account, request, callKind) ?? (chosen instanceof ApiError ? chosen : null) ?? field;
   if (error !== null) return stopped(call, error, name, account, endUser);
   call.ended('parse');
   return {
@@ -362,27 +362,15 @@ function onShortageOf(value: string | undefined): OnShortage | ApiError | null {
   return known ?? apiError('invalid_request', "The header x-tollgate-on-shortage is 'shorten' or 'refuse'.");
 }
 
-/** Returns the name by which a request counts: its model, or what its price is named. A job's may be known from its file alone: ''. */
-export function countedModel({
-  operation,
-  descriptor,
-}: Pick<ParsedRequest, 'operation' | 'descriptor'>): string {
-  return operation.model ?? descriptor.pricedAs ?? '';
-}
-
 /** Returns why the account does not allow the request, or cannot count it; null: it does. */
 export function whyNotAllowed(
   account: Account,
-  request: Pick<ParsedRequest, 'operation' | 'descriptor'>,
-  endUser: string | null,
-  tags: CallKind['tags'] = null,
+  { operation }: Pick<ParsedRequest, 'operation'>,
+  kind: CallKind,
 ): ApiError | null {
-  const { operation } = request;
-  if (operation.billable && account.limits.length > 0) {
-    const error = whyNotCounted(account, operation, { model: countedModel(request), endUser, tags });
-    if (error !== null) return error;
-  }
-  const { model, hosted } = operation;
+  const { model, hosted, billable } = operation;
+  const error = billable && account.limits.length > 0 ? whyNotCounted(account, operation, kind) : null;
+  if (error !== null) return error;
   if (model !== null && !mayUse(account.principal, model)) {
     const message = `This key may not use the model '${model.slice(0, 100)}'.`;
     return apiError('model_not_allowed', message, { param: 'model' });

@@ -336,9 +336,7 @@ async function takeUnderTheRules(deps: GatewayDeps, estimated: Estimated): Promi
       if (found instanceof ApiError) return stoppedAs(estimated, found, account);
       account = found;
       // The file of a job may have been read for minutes.
-      const error =
-        whyNotAllowed(account, request, callKind.endUser, callKind.tags) ??
-        whyNotJob(account, callKind, estimated.job);
+      const error = whyNotAllowed(account, request, callKind) ?? whyNotJob(account, callKind, estimated.job);
       if (error !== null) return stoppedAs(estimated, error, account);
       continue;
     }
