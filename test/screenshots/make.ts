@@ -28,6 +28,11 @@ const timeZone = [
 const ENGLISH: Look = { locale: 'en-US', colorScheme: 'light', viewport: SIZE, timeZone };
 const CHINESE_AND_DARK: Look = { locale: 'zh-CN', colorScheme: 'dark', viewport: SIZE, timeZone };
 
+// Without such a font the browser draws boxes, and no fault.
+const fonts = spawnSync('fc-list', [':lang=zh']);
+if (fonts.error === undefined && fonts.stdout.length === 0)
+  throw new Error("No font here has Chinese: install one, for example Debian's fonts-noto-cjk.");
+
 interface Shot {
   name: string;
   path: string;
