@@ -6,6 +6,7 @@ import { asId } from '../../src/domain/ids.ts';
 import type { BatchTerms } from '../../src/domain/job-terms.ts';
 import type { Limit } from '../../src/domain/limit.ts';
 import { whyNotCounted, whyNotJob } from '../../src/gateway/countable.ts';
+import { countedModel } from '../../src/gateway/stages/parse.ts';
 import { findRoute, readRequest } from '../../src/openai/request.ts';
 import { accountOf, limitOf } from '../support/accounts.ts';
 
@@ -19,16 +20,10 @@ function asked(path: string, body: object) {
   return request;
 }
 
-/** The name by which it counts (src/gateway/stages/parse.ts). */
-function countedAs(path: string, body: object): string {
-  const { operation, descriptor } = asked(path, body);
-  return operation.model ?? descriptor.pricedAs ?? '';
-}
-
 function why(path: string, body: object, changes: Partial<Limit>, kind: Omit<CallKind, 'model'> = NOBODY) {
-  const { operation } = asked(path, body);
+  const request = asked(path, body);
   const account = accountOf({ limits: [limitOf('limit', '1.00', changes)] });
-  return whyNotCounted(account, operation, { ...kind, model: countedAs(path, body) });
+  return whyNotCounted(account, request.operation, { ...kind, model: countedModel(request) });
 }
 
 describe('what is billed by no model', () => {
@@ -37,7 +32,7 @@ describe('what is billed by no model', () => {
     ['/vector_stores', {}, 'vector_store'],
     ['/vector_stores/vs_1/files', { file_id: 'file-1' }, 'vector_store'],
   ])('%s counts by the name of its price, and for its end user', (path, body, name) => {
-    expect(countedAs(path, body)).toBe(name);
+    expect(countedModel(asked(path, body))).toBe(name);
     expect(why(path, body, { subject: USERS })?.code).toBe('missing_end_user');
     expect(why(path, body, { subject: USERS, models: [name] })?.code).toBe('missing_end_user');
     expect(why(path, body, { subject: USERS }, { ...NOBODY, endUser: 'eve' })).toBeNull();
@@ -46,7 +41,7 @@ describe('what is billed by no model', () => {
   });
 
   it('is called by no name that its client makes up', () => {
-    expect(countedAs('/containers', { name: 'c', model: 'gpt-5-nano' })).toBe('container');
+    expect(countedModel(asked('/containers', { name: 'c', model: 'gpt-5-nano' }))).toBe('container');
   });
 });
 

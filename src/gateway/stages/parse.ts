@@ -310,9 +310,7 @@ function parsed(deps: GatewayDeps, authenticated: Authenticated, request: Read):
   const endUser = endUserOf(request.operation.endUser ?? call.exchange.header('x-tollgate-user'));
   const found = mayHaveTags(account, call) ? tagsOfCall(account, call, request) : NO_TAGS;
   if (found instanceof ApiError) return stopped(call, found, name, account, endUser);
-  // What no model is billed for counts by the name of its price; a job, of which its file alone may say the model, by none.
-  const counted = request.operation.model ?? route.descriptor.pricedAs ?? '';
-  const callKind = { model: counted, endUser, tags: found.tags };
+  const callKind = { model: countedModel(request), endUser, tags: found.tags };
   // By OpenAI's rules a field that is not known is the upstream's business.
   const names = request.fieldNames;
   const chosen = deps.upstreams === null ? deps : deps.upstreams.choose(request, account.principal, NONE);
@@ -360,6 +358,11 @@ function onShortageOf(value: string | undefined): OnShortage | ApiError | null {
   if (value === undefined) return null;
   const known = ON_SHORTAGE.find((name) => name === value);
   return known ?? apiError('invalid_request', "The header x-tollgate-on-shortage is 'shorten' or 'refuse'.");
+}
+
+/** Returns the model by which limits count a request: its own, or the name of its price; '': its file alone says it. */
+export function countedModel({ operation, descriptor }: ParsedRequest): string {
+  return operation.model ?? descriptor.pricedAs ?? '';
 }
 
 /** Returns why the account does not allow the request, or cannot count it; null: it does. */
